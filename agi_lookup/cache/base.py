@@ -1,0 +1,59 @@
+"""What the cache keeps, and what a tier must do. Freshness is decided by `lookup.freshness`, not by a tier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from agi_lookup.domain.model import Facet, Identity, Liveness, Method
+
+
+class Outcome(StrEnum):
+    """What an answer said of its facet; each class has lifetimes of its own."""
+
+    POSITIVE = "positive"  # network and porting known; or reachable
+    NEGATIVE = "negative"  # not reachable
+    INCONCLUSIVE = "inconclusive"  # asked and not told
+
+
+class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One facet of one number, with its key inside, so that it can be checked at every hand-over.
+
+    Times are Unix seconds. Until `fresh_until` it is good; from then to `stale_until` it may stand in, marked stale.
+    """
+
+    number: str  # E.164 with `+`
+    facet: Facet
+    outcome: Outcome
+    provider: str
+    method: Method
+    observed_at: float
+    fresh_until: float
+    stale_until: float
+    body: Identity | Liveness
+
+
+Hits = Mapping[Facet, CacheEntry]
+"""At most one entry a facet; a facet that is not known is absent."""
+
+
+class CacheTier(Protocol):
+    """One place where entries are kept. Entries past `stale_until` may be returned or not: the reader checks.
+
+    Every method raises `CacheError` and nothing else for trouble of the tier. Safe for concurrent use in one event loop.
+    """
+
+    name: str
+
+    async def get(self, number: str) -> Hits: ...
+
+    async def put(self, entries: Sequence[CacheEntry]) -> None:
+        """Keep entries, newest last; replaces the same number's same facet."""
+
+    async def forget(self, number: str) -> int:
+        """Erase a number; returns how many entries went."""
+
+    async def close(self) -> None: ...

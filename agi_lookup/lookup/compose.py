@@ -1,0 +1,85 @@
+"""How cache entries and answers become one outcome: pure. What is known wins over what is not; nothing stale poses as live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from decimal import Decimal
+from typing import TypeVar
+
+from agi_lookup.cache.base import CacheEntry, Hits
+from agi_lookup.domain.model import (
+    Attempt,
+    CacheState,
+    Facet,
+    Identity,
+    Liveness,
+    LookupAnswer,
+    LookupOutcome,
+    Sourced,
+    Status,
+)
+from agi_lookup.lookup.chain import ChainResult
+from agi_lookup.lookup.freshness import state
+
+Fact = TypeVar("Fact", Identity, Liveness)
+
+
+def from_hits(hits: Hits, now: float) -> LookupOutcome:
+    """What the cache may say: fresh facets, and a stale identity marked so. Stale liveness never stands in."""
+    outcome = LookupOutcome()
+    for facet, entry in hits.items():
+        how = state(entry, now)
+        if how is CacheState.MISS:
+            continue
+        if facet is Facet.IDENTITY and isinstance(entry.body, Identity):
+            outcome = replace(outcome, identity=_cached(entry, entry.body, how))
+        elif facet is Facet.LIVENESS and isinstance(entry.body, Liveness):
+            outcome = replace(outcome, liveness=_cached(entry, entry.body, how))
+    return outcome
+
+
+def _cached(entry: CacheEntry, body: Fact, how: CacheState) -> Sourced[Fact]:
+    return Sourced(body, entry.provider, entry.method, entry.observed_at, how, stale=how is CacheState.STALE)
+
+
+def sourced(answer: LookupAnswer, value: Fact) -> Sourced[Fact]:
+    return Sourced(value, answer.provider, answer.method, answer.observed_at, CacheState.MISS)
+
+
+def merge(held: LookupOutcome, result: ChainResult) -> LookupOutcome:
+    """Fresh answers over what the cache held: the first that knows, else what was held, else the first that said anything."""
+    identities = [sourced(a, a.identity) for a in result.answers if a.identity is not None]
+    livenesses = [sourced(a, a.liveness) for a in result.answers if a.liveness is not None]
+    cost, currency = total(result.attempts)
+    return LookupOutcome(
+        identity=_best(identities, held.identity),
+        liveness=_best(livenesses, held.liveness),
+        error=result.error.code if result.error else "",
+        cost=cost,
+        currency=currency,
+        attempts=result.attempts,
+    )
+
+
+def _best(answers: list[Sourced[Fact]], held: Sourced[Fact] | None) -> Sourced[Fact] | None:
+    for answer in answers:
+        if answer.value.known:
+            return answer
+    return held or (answers[0] if answers else None)
+
+
+def total(attempts: Iterable[Attempt]) -> tuple[Decimal | None, str | None]:
+    """What the attempts cost together; None for none, or for several currencies: those are never added up."""
+    costs = [(a.cost, a.currency) for a in attempts if a.cost is not None]
+    currencies = {currency for _, currency in costs}
+    if len(currencies) != 1:
+        return None, None
+    return sum((cost for cost, _ in costs), Decimal(0)), currencies.pop()
+
+
+def finished(outcome: LookupOutcome, wanted: frozenset[Facet], status: Status | None = None) -> LookupOutcome:
+    """The outcome with its status: the one given, else OK when every wanted facet is known."""
+    facts = {Facet.IDENTITY: outcome.identity, Facet.LIVENESS: outcome.liveness}
+    complete = all((fact := facts[facet]) is not None and fact.value.known for facet in wanted)
+    return replace(outcome, status=status or (Status.OK if complete else Status.PARTIAL))

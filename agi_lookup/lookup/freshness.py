@@ -1,0 +1,110 @@
+"""How long an answer lives, and what may be done with it: pure, the time is an argument (Unix seconds).
+
+Three states of an entry: *fresh* answers; *stale* identity answers at once while it is refreshed behind, and stands in when
+sources fail; stale liveness never answers. Nothing stale ever blocks a call (see `policy.rules`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agi_lookup.cache.base import CacheEntry, Outcome
+from agi_lookup.domain.model import CacheState, Facet, Identity, Liveness, LookupAnswer, Tri
+
+CLOCK_SLACK_S = 60.0
+"""An entry observed this far in the future means that the clock was set back: it is treated as stale, not as eternal."""
+
+
+class Lifetime(BaseModel):
+    """Seconds since the source observed it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fresh_s: float = Field(ge=0, le=400 * 86400)
+    stale_s: float = Field(default=0, ge=0, le=400 * 86400, description="after that, may stand in this much longer")
+
+
+class IdentityLifetimes(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    positive: Lifetime = Lifetime(fresh_s=86400, stale_s=7 * 86400)
+    inconclusive: Lifetime = Lifetime(fresh_s=300)
+
+
+class LivenessLifetimes(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    positive: Lifetime = Lifetime(fresh_s=900)
+    negative: Lifetime = Lifetime(fresh_s=300)
+    inconclusive: Lifetime = Lifetime(fresh_s=60)
+
+
+class Lifetimes(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    identity: IdentityLifetimes = IdentityLifetimes()
+    liveness: LivenessLifetimes = LivenessLifetimes()
+    jitter: float = Field(
+        default=0.1, ge=0, le=0.5, description="lifetimes vary by this part, so that they do not end together"
+    )
+
+
+def outcome_of(body: Identity | Liveness) -> Outcome:
+    if isinstance(body, Identity):
+        return Outcome.POSITIVE if body.known else Outcome.INCONCLUSIVE
+    match body.reachable:
+        case Tri.YES:
+            return Outcome.POSITIVE
+        case Tri.NO:
+            return Outcome.NEGATIVE
+        case _:
+            return Outcome.INCONCLUSIVE
+
+
+def expiry(
+    lifetimes: Lifetimes, facet: Facet, outcome: Outcome, observed_at: float, spread: float
+) -> tuple[float, float]:
+    """(fresh_until, stale_until). `spread` in -1..1 places this entry within the jitter."""
+    lifetime: Lifetime = getattr(getattr(lifetimes, facet), outcome)
+    fresh_until = observed_at + lifetime.fresh_s * (1 + lifetimes.jitter * spread)
+    return fresh_until, fresh_until + lifetime.stale_s
+
+
+def entries(answer: LookupAnswer, lifetimes: Lifetimes, now: float, spread: float) -> Iterator[CacheEntry]:
+    """The facets of an answer, ready to be kept. A source's clock may not run ahead of ours."""
+    observed_at = min(answer.observed_at, now)
+    for facet, body in ((Facet.IDENTITY, answer.identity), (Facet.LIVENESS, answer.liveness)):
+        if body is None:
+            continue
+        outcome = outcome_of(body)
+        fresh_until, stale_until = expiry(lifetimes, facet, outcome, observed_at, spread)
+        yield CacheEntry(
+            number=answer.number,
+            facet=facet,
+            outcome=outcome,
+            provider=answer.provider,
+            method=answer.method,
+            observed_at=observed_at,
+            fresh_until=fresh_until,
+            stale_until=stale_until,
+            body=body,
+        )
+
+
+def state(entry: CacheEntry, now: float) -> CacheState:
+    """FRESH, STALE (identity that may stand in) or MISS (of no use any more)."""
+    clock_went_back = entry.observed_at > now + CLOCK_SLACK_S
+    if now < entry.fresh_until and not clock_went_back:
+        return CacheState.FRESH
+    if now < entry.stale_until and entry.facet is Facet.IDENTITY:
+        return CacheState.STALE
+    return CacheState.MISS
+
+
+def supersedes(new: CacheEntry, held: CacheEntry | None, now: float) -> bool:
+    """May `new` take the place of `held`? Not when it says less than something that may still stand in."""
+    if held is None or new.outcome is not Outcome.INCONCLUSIVE:
+        return True
+    return held.outcome is Outcome.INCONCLUSIVE or state(held, now) is CacheState.MISS

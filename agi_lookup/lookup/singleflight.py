@@ -1,0 +1,94 @@
+"""One lookup at a time for one key, however many callers want it.
+
+A caller waits on a flight that it does not own: it may leave (deadline, hang-up) and the flight goes on, because it may already be
+paid for. Each waiter has a future of its own; sharing one through `asyncio.shield` leaks waiters and loses exceptions
+(python/cpython#86802).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+from agi_lookup.domain.errors import Overloaded
+
+T = TypeVar("T")
+
+
+class _Flight(Generic[T]):
+    __slots__ = ("task", "waiters")
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[T] | None = None
+        self.waiters: set[asyncio.Future[T]] = set()
+
+
+class SingleFlight(Generic[T]):
+    """Flights by key, at most `limit` in the air."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._flights: dict[Hashable, _Flight[T]] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._flights
+
+    async def run(self, key: Hashable, start: Callable[[], Awaitable[T]], *, deadline: float) -> T:
+        """The result of the key's flight, started by `start` when there is none.
+
+        Raises `TimeoutError` at `deadline` (loop seconds; the flight goes on), `Overloaded` when no more may start, or what the
+        flight raised.
+        """
+        waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        flight = self._flights.get(key) or self._launch(key, start)
+        flight.waiters.add(waiter)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await waiter
+        finally:
+            flight.waiters.discard(waiter)
+
+    def launch(self, key: Hashable, start: Callable[[], Awaitable[T]]) -> bool:
+        """Start a flight that nobody waits for; False when one is under way or no more may start."""
+        if key in self._flights or len(self._flights) >= self._limit:
+            return False
+        self._launch(key, start)
+        return True
+
+    def _launch(self, key: Hashable, start: Callable[[], Awaitable[T]]) -> _Flight[T]:
+        if len(self._flights) >= self._limit:
+            raise Overloaded("too many lookups under way")
+        flight: _Flight[T] = _Flight()
+        self._flights[key] = flight
+        flight.task = asyncio.ensure_future(start())
+        flight.task.add_done_callback(lambda task: self._land(key, flight, task))
+        return flight
+
+    def _land(self, key: Hashable, flight: _Flight[T], task: asyncio.Future[T]) -> None:
+        del self._flights[key]
+        waiting = [w for w in flight.waiters if not w.done()]
+        flight.waiters.clear()
+        if task.cancelled():
+            for waiter in waiting:
+                waiter.set_exception(Overloaded("the lookup was stopped"))
+        elif (error := task.exception()) is not None:
+            for waiter in waiting:
+                waiter.set_exception(error)
+        else:
+            for waiter in waiting:
+                waiter.set_result(task.result())
+
+    async def drain(self, timeout_s: float) -> int:
+        """Wait for flights to land, stop the rest; returns how many were stopped."""
+        tasks = [f.task for f in self._flights.values() if f.task]
+        if not tasks:
+            return 0
+        _, pending = await asyncio.wait(tasks, timeout=timeout_s)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        return len(pending)

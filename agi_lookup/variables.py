@@ -1,0 +1,151 @@
+"""The one table of channel variables: what a decision tells the dialplan.
+
+Every row is sent on every outcome, `STATUS` last: it is the commit that the dialplan waits for. To add a variable, add a row;
+the README's table is checked against this one. Texts from outside are transliterated to `[A-Za-z0-9 _.:+/@-]{0,128}`,
+so that a value can be used in `Dial()` and can never end, split or extend the AGI line that carries it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+from agi_lookup.domain.model import Decision, Identity, Liveness, NumberType, Reason, Tri
+
+MAX_VALUE_CHARS: Final = 128
+SAFE: Final = re.compile(r"[A-Za-z0-9 _.:+/@-]{0,128}")
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9 _.:+/@-]+")
+
+Pairs: TypeAlias = list[tuple[str, str]]
+
+
+@lru_cache(maxsize=4096)
+def safe(text: str) -> str:
+    """Transliterate to the whitelist: `Télé & "Cie"` -> `Tele Cie`. Carrier names repeat, hence the cache."""
+    if SAFE.fullmatch(text):
+        return text.strip()
+    folded = unicodedata.normalize("NFKD", text[: 4 * MAX_VALUE_CHARS])
+    ascii_only = "".join(c for c in folded if not unicodedata.combining(c))
+    return " ".join(_UNSAFE.sub(" ", ascii_only).split())[:MAX_VALUE_CHARS].strip()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A decision as the table reads it; absent parts are empty ones, so that a row needs no conditions."""
+
+    decision: Decision
+    identity: Identity
+    liveness: Liveness
+    now: float  # Unix seconds
+    ms: int
+
+
+_NO_IDENTITY: Final = Identity()
+_NOT_ASKED: Final = Liveness()
+
+
+def _number(view: View) -> str:
+    return view.decision.number.e164 if view.decision.number else ""
+
+
+def _country(view: View) -> str:
+    return view.identity.country or (view.decision.number and view.decision.number.country) or ""
+
+
+def _type(view: View) -> str:
+    if view.identity.type is not NumberType.UNKNOWN:
+        return view.identity.type
+    return view.decision.number.type if view.decision.number else NumberType.UNKNOWN
+
+
+def _valid(view: View) -> str:
+    """The subscriber's network where it spoke, else the numbering plan."""
+    if view.liveness.valid is not Tri.UNKNOWN:
+        return view.liveness.valid
+    return view.decision.number.valid if view.decision.number else Tri.UNKNOWN
+
+
+def _reason(view: View) -> str:
+    return view.liveness.reason if view.decision.outcome.liveness else Reason.INCONCLUSIVE
+
+
+def _source(view: View) -> str:
+    sourced = view.decision.outcome.identity or view.decision.outcome.liveness
+    return sourced.provider if sourced else ""
+
+
+def _age(view: View) -> str:
+    identity = view.decision.outcome.identity
+    return str(identity.age_s(view.now)) if identity else ""
+
+
+def _mccmnc(mcc: str | None, mnc: str | None) -> str:
+    return f"{mcc}{mnc}" if mcc and mnc else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    name: str  # without the prefix
+    values: str  # for the README
+    read: Callable[[View], str]
+    prefixed: bool = True  # takes the configurable prefix `LOOKUP_`
+
+
+VARIABLES: Final = (
+    Variable("ACTION", "`allow` or `block`", lambda v: v.decision.verdict.action),
+    Variable(
+        "CAUSE", "Q.850 cause to hang up with when blocked, else empty", lambda v: str(v.decision.verdict.cause or "")
+    ),
+    Variable("RULE", "the rule that decided, else empty", lambda v: v.decision.verdict.rule),
+    Variable("NUMBER", "E.164 with `+`, empty when there is none", _number),
+    Variable("COUNTRY", "ISO 3166-1 alpha-2", _country),
+    Variable("TYPE", " ".join(f"`{t}`" for t in NumberType), _type),
+    Variable("VALID", "`yes` `no` `unknown`", _valid),
+    Variable("PORTED", "`yes` `no` `unknown`", lambda v: v.identity.ported),
+    Variable("REACHABLE", "`yes` `no` `unknown`", lambda v: v.liveness.reachable),
+    Variable("ROAMING", "`yes` `no` `unknown`", lambda v: v.liveness.roaming),
+    Variable("REASON", "why it is or is not reachable: " + " ".join(f"`{r}`" for r in Reason), _reason),
+    Variable("CARRIER", "the current network's name", lambda v: v.identity.carrier or ""),
+    Variable("MCC", "the current network's country code, 3 digits", lambda v: v.identity.mcc or ""),
+    Variable("MNC", "the current network's code, 2 or 3 digits, zeros kept", lambda v: v.identity.mnc or ""),
+    Variable("MCCMNC", "both joined", lambda v: _mccmnc(v.identity.mcc, v.identity.mnc)),
+    Variable("ORIG_CARRIER", "the network that issued the number", lambda v: v.identity.orig_carrier or ""),
+    Variable("ORIG_MCCMNC", "its MCC and MNC", lambda v: _mccmnc(v.identity.orig_mcc, v.identity.orig_mnc)),
+    Variable("LRN", "NANP location routing number", lambda v: v.identity.lrn or ""),
+    Variable("OCN", "NANP operating company number", lambda v: v.identity.ocn or ""),
+    Variable("SOURCE", "provider name; `plan` for the offline numbering plan", _source),
+    Variable("CACHE", "`miss` `fresh` `stale`", lambda v: v.decision.outcome.cache),
+    Variable("AGE", "seconds since the identity was observed", _age),
+    Variable(
+        "ERROR", "stable word of the last error, else empty", lambda v: v.decision.error or v.decision.outcome.error
+    ),
+    Variable("MS", "milliseconds spent", lambda v: str(v.ms)),
+    Variable("LCR_COUNT", "number of routes that follow", lambda _: "0", prefixed=False),
+    Variable(
+        "STATUS",
+        "`OK` all wanted facts known, `PARTIAL` some unknown, `TIMEOUT`, `DEGRADED` (our fault or overload), `EMERGENCY`, "
+        "`BADNUMBER`. Always set last: the commit",
+        lambda v: v.decision.status,
+    ),
+)
+
+
+def full_name(variable: Variable, prefix: str) -> str:
+    return prefix + variable.name if variable.prefixed else variable.name
+
+
+def render(decision: Decision, *, prefix: str, now: float, ms: int) -> Pairs:
+    """All variables of the table with safe values, `STATUS` last."""
+    outcome = decision.outcome
+    view = View(
+        decision,
+        outcome.identity.value if outcome.identity else _NO_IDENTITY,
+        outcome.liveness.value if outcome.liveness else _NOT_ASKED,
+        now,
+        ms,
+    )
+    return [(full_name(v, prefix), safe(v.read(view))) for v in VARIABLES]
