@@ -156,7 +156,7 @@ class Provider:
     def _read(self, number: Number, record: Record, now: float) -> NumberResult:
         code = integer(record.get("errorcode"))
         meaning = gsm.meaning(code)
-        identity = self._identity(record, failed=meaning.failure is not None)
+        identity = self._identity(record, found=meaning.valid is Tri.YES)
         if meaning.failure is not None and identity.empty:
             return meaning.failure(f"GSM error {code}")
         cost = amount(record.get("transactioncost"))
@@ -173,12 +173,12 @@ class Provider:
             raw_code="" if code is None else str(code),
         )
 
-    def _identity(self, record: Record, *, failed: bool) -> Identity:
+    def _identity(self, record: Record, *, found: bool) -> Identity:
         carrier = text(record.get("operatorname")) or text(record.get("carrier"))
         mcc, mnc = self._network(record)
         ported = tri(record.get("ported"))
-        if ported is Tri.NO and (failed or not (carrier or mcc)):
-            ported = Tri.UNKNOWN  # no network was found, so nothing was compared
+        if ported is Tri.NO and not (found and (carrier or mcc)):
+            ported = Tri.UNKNOWN  # no subscriber or no network: nothing was compared
         original = (carrier, mcc, mnc) if ported is Tri.NO else _original(record)
         iso = word(record.get("countryiso"), 2)
         return Identity(
