@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,6 +37,7 @@ class CallKit:
 
     profiles: Mapping[str, Profile]
     rules: tuple[Rule, ...]
+    overloaded: Callable[[], bool]  # is there no time left to look anything up?
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +49,38 @@ class CallRequest:
     facets: frozenset[Facet] | None = None
     timeout_s: float | None = None
     fresh: bool = False
+    provider: str | None = None  # ask only this one
+    channel: str = ""  # the call's UNIQUEID, for the log
 
 
-async def decide(request: CallRequest, kit: CallKit, *, deadline: float) -> Decision:
+Note = Callable[[str, str], None]
+"""Told of each step and its result, for `explain`. Knows the whole number: what it is told goes to the asking operator only."""
+
+
+async def decide(
+    request: CallRequest, kit: CallKit, *, deadline: float, note: Note = lambda _step, _result: None
+) -> Decision:
     """Decide what to do with one call. Bad numbers and failed lookups are statuses, not exceptions.
 
     `deadline` is in loop seconds. Raises only for bugs (and `KeyError` for a profile that the caller did not check).
     """
     profile = kit.profiles[request.profile]
     if is_emergency(request.dialled, profile.dial_plan):
+        note("emergency", "yes: nothing is looked up, nothing is blocked")
         return Decision(Status.EMERGENCY)
+    note("emergency", "no")
+    if kit.overloaded():
+        note("overload", "yes: no lookup")
+        return Decision(Status.DEGRADED, error="overload")
     try:
         number = normalise(request.dialled, profile.dial_plan)
     except NumberError as error:
+        note("number", f"refused: {error.code}")
         return Decision(Status.BADNUMBER, error=error.code)
-    query = LookupQuery(number, request.facets or profile.facets, fresh=request.fresh)
+    note("number", f"{number.e164 or number.kind} {number.country or ''} {number.type}, valid: {number.valid}")
+    query = LookupQuery(number, request.facets or profile.facets, fresh=request.fresh, provider=request.provider)
     outcome = await profile.resolver.resolve(query, deadline=deadline)
+    note("lookup", f"{outcome.status}, cache: {outcome.cache}")
     verdict = evaluate(kit.rules, Facts(number, outcome))
+    note("rules", f"{verdict.action} {verdict.rule}".strip() + (" (shadow)" if verdict.shadow else ""))
     return Decision(outcome.status, number, outcome, verdict)

@@ -48,6 +48,11 @@ _NO_IDENTITY: Final = Identity()
 _NOT_ASKED: Final = Liveness()
 
 
+def _rule(view: View) -> str:
+    verdict = view.decision.verdict
+    return f"shadow:{verdict.rule}" if verdict.shadow else verdict.rule
+
+
 def _number(view: View) -> str:
     return view.decision.number.e164 if view.decision.number else ""
 
@@ -100,7 +105,7 @@ VARIABLES: Final = (
     Variable(
         "CAUSE", "Q.850 cause to hang up with when blocked, else empty", lambda v: str(v.decision.verdict.cause or "")
     ),
-    Variable("RULE", "the rule that decided, else empty", lambda v: v.decision.verdict.rule),
+    Variable("RULE", "the rule that decided, else empty; `shadow:` before it when it only would have blocked", _rule),
     Variable("NUMBER", "E.164 with `+`, empty when there is none", _number),
     Variable("COUNTRY", "ISO 3166-1 alpha-2", _country),
     Variable("TYPE", " ".join(f"`{t}`" for t in NumberType), _type),

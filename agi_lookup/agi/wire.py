@@ -211,20 +211,18 @@ def _take_argument(key: bytes, value: str, pending: Iterator[bytes], args: list[
 
 
 def encode_set(pairs: Sequence[tuple[str, str]]) -> list[bytes]:
-    """`SET VARIABLE ARRAY(a,b) "1,2"` lines, in order, each whole and within the limits; mostly just one.
+    """`SET VARIABLE` lines in order, each whole and within the limits; mostly just one. Raises as `arrays` does."""
+    return [f'SET VARIABLE {names} "{values}"\n'.encode("ascii") for names, values in arrays(pairs)]
+
+
+_FRAME_BYTES: Final = len('SET VARIABLE "ARRAY()" ""\n')
+
+
+def arrays(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """What to set in one command each: `ARRAY(a,b)` and `1,2`, so that a command fits a line.
 
     Raises `ValueError` for a name or value outside the whitelist: a bug of ours, since `variables.safe` made them.
     """
-    lines: list[bytes] = []
-    for names, values in _chunks(pairs):
-        lines.append(f'SET VARIABLE ARRAY({",".join(names)}) "{",".join(values)}"\n'.encode("ascii"))
-    return lines
-
-
-_FRAME_BYTES: Final = len('SET VARIABLE ARRAY() ""\n')
-
-
-def _chunks(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[list[str], list[str]]]:
     names: list[str] = []
     values: list[str] = []
     size = _FRAME_BYTES
@@ -233,10 +231,10 @@ def _chunks(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[list[str], list[
             raise ValueError("a variable outside the whitelist")
         need = len(name) + len(value) + 2
         if names and (size + need > MAX_LINE_BYTES or len(names) == MAX_NAMES):
-            yield names, values
+            yield f"ARRAY({','.join(names)})", ",".join(values)
             names, values, size = [], [], _FRAME_BYTES
         names.append(name)
         values.append(value)
         size += need
     if names:
-        yield names, values
+        yield f"ARRAY({','.join(names)})", ",".join(values)

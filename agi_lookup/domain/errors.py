@@ -16,6 +16,10 @@ class ConfigError(AgiLookupError):
     """The configuration cannot be used. The text is one line: what, where, how to fix it."""
 
 
+class OutsideError(AgiLookupError):
+    """Something outside of us failed (a server, a port, a file). The text is one line."""
+
+
 class NumberError(AgiLookupError):
     """The dialled string is no number. `code` is a stable word; the string itself is never repeated."""
 

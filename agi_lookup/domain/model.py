@@ -247,11 +247,15 @@ class LookupOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the policy says. `cause` is a Q.850 cause, present only when the call is blocked."""
+    """What the policy says. `cause` is a Q.850 cause, present only when the call is blocked.
+
+    A `shadow` verdict allows, and names the rule that would have blocked.
+    """
 
     action: Action = Action.ALLOW
     cause: int | None = None
     rule: str = ""
+    shadow: bool = False
 
     @property
     def blocks(self) -> bool:
@@ -270,10 +274,6 @@ class Decision:
     outcome: LookupOutcome = field(default_factory=LookupOutcome)
     verdict: Verdict = ALLOW
     error: str = ""
-
-    @property
-    def blocks(self) -> bool:
-        return self.verdict.blocks
 
 
 def mask(number: str) -> str:

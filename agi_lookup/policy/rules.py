@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -85,16 +85,12 @@ def allow_list(prefixes: tuple[str, ...]) -> Rule:
     return rule
 
 
-SHADOW_PREFIX: Final = "shadow:"
-"""Marks a rule that would have blocked in `LOOKUP_RULE`, the log and the metrics."""
-
-
 def dead_number(options: DeadNumbers) -> Rule:
     def rule(facts: Facts) -> Verdict | None:
         if options.mode is Mode.OFF or not is_dead(facts.outcome.liveness, options.reasons):
             return None
         if options.mode is Mode.SHADOW:
-            return Verdict(rule=SHADOW_PREFIX + "dead_number")
+            return Verdict(rule="dead_number", shadow=True)
         return Verdict(Action.BLOCK, options.cause, "dead_number")
 
     return rule

@@ -1,0 +1,58 @@
+# Thin names over the tools. Each target may be run again; the second time is fast.
+
+PYTHON ?= python3
+UV ?= uv
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check
+
+.PHONY: help setup run test check format bench soak lock clean
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# Debian's python3 may lack ensurepip (package python3-venv), so pip is run from outside the environment.
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed (set PYTHON=...)"; exit 1; }
+	$(PYTHON) -m venv --without-pip $(VENV)
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+setup: $(VENV)/.run  ## virtual environment, locked dependencies, the package
+
+run: setup  ## start the FastAGI server with config/quickstart.yaml
+	$(BIN)/agi-lookup --config config/quickstart.yaml serve
+
+test: $(VENV)/.dev  ## all tests, the real Asterisk included
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## format, lint, types, imports, security
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/bandit -q -r agi_lookup -c pyproject.toml
+
+format: $(VENV)/.dev  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup  ## the load generator, side by side with its references
+	$(BIN)/agi-lookup bench
+
+soak: $(VENV)/.dev  ## the long forms of the tests
+	SOAK=1 $(BIN)/python -m pytest --timeout 7200
+
+lock:  ## resolve the dependencies again (needs uv)
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group build -o requirements.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml --group dev -o requirements-dev.lock
+
+clean:  ## forget the environment and caches, keep state and Asterisk
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

@@ -1,0 +1,151 @@
+"""One FastAGI conversation: an environment in, one command out (rarely more), its reply in, close.
+
+It owns the socket and the wire, and nothing else: what to answer comes from `Host.answer`, which always answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Protocol, cast
+
+from agi_lookup.agi.request import AgiRefused
+from agi_lookup.agi.wire import FAILURE, AgiParser, AgiProtocolError, Environment, Hangup, Reply
+
+
+class Host(Protocol):
+    """The server, as a session sees it."""
+
+    environment_timeout_s: float
+    reply_timeout_s: float
+
+    def admit(self, session: AgiSession, peer: str) -> str:
+        """Empty, or the stable word why this connection is not served."""
+
+    def started(self) -> float:
+        """When the connection that is being accepted was made, as near as can be told (loop seconds)."""
+
+    def answer(self, environment: Environment, started: float) -> Coroutine[Any, Any, list[bytes]]:
+        """Raises `AgiRefused` at once, or gives the work whose result is the lines to send, whatever breaks. No lines: the time is
+        over. The environment is not held while the work waits: it is the bulk of a waiting call's memory."""
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
+
+    def refused(self, why: str) -> None: ...
+
+    def left(self, session: AgiSession) -> None: ...
+
+
+class AgiSession(asyncio.Protocol):
+    """Always ends: by its own close, by the peer, or by one of its two deadlines."""
+
+    __slots__ = ("_host", "_lines", "_parser", "_started", "_task", "_timer", "_transport", "peer")
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._parser: AgiParser | None = None
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._lines: list[bytes] = []
+        self._started = 0.0
+        self.peer = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        peername = transport.get_extra_info("peername")
+        self.peer = peername[0] if peername else ""
+        if why := self._host.admit(self, self.peer):
+            self._refuse(why)
+            return
+        self._parser = AgiParser()
+        self._started = self._host.started()
+        self._arm(self._host.environment_timeout_s, "environment_timeout")
+
+    def data_received(self, data: bytes) -> None:
+        if self._parser is None:
+            return
+        try:
+            self._parser.receive_data(data)
+            while self._parser is not None and (event := self._parser.next_event()) is not None:
+                self._on_event(event)
+        except (AgiProtocolError, AgiRefused) as error:
+            self._refuse(error.code)
+
+    def _on_event(self, event: Environment | Reply | Hangup) -> None:
+        match event:
+            case Environment():
+                self._disarm()
+                self._task = self._host.spawn(self._answer(self._host.answer(event, self._started)))
+            case Reply():
+                self._next_line()
+            case Hangup():
+                self._end()
+
+    async def _answer(self, lines: Coroutine[Any, Any, list[bytes]]) -> None:
+        self._lines = await lines
+        self._task = None
+        if self._lines:
+            self._next_line()
+        elif self._parser is not None:
+            self._fail()
+
+    def _next_line(self) -> None:
+        """One command in flight, ever: the next one goes when the last one is answered."""
+        if self._parser is None or self._transport is None:
+            return
+        if not self._lines:
+            self._end()
+            return
+        self._disarm()
+        self._arm(self._host.reply_timeout_s, "reply_timeout")
+        self._parser.command_sent()
+        self._transport.write(self._lines.pop(0))
+
+    def _refuse(self, why: str) -> None:
+        self._host.refused(why)
+        self._fail()
+
+    def _fail(self) -> None:
+        """Let the dialplan go on, with AGISTATUS=FAILURE and nothing committed."""
+        if self._transport is not None:
+            self._transport.write(FAILURE)
+        self._end()
+
+    def _end(self) -> None:
+        self._parser = None
+        self._disarm()
+        if self._task is not None:
+            self._task.cancel()
+        if self._transport is not None:
+            self._transport.close()
+
+    def _arm(self, timeout_s: float, why: str) -> None:
+        self._timer = asyncio.get_running_loop().call_later(timeout_s, self._too_late, why)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_late(self, why: str) -> None:
+        """The peer sent or read nothing for too long: what it may still have in its buffers is thrown away."""
+        self._host.refused(why)
+        self._end()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def eof_received(self) -> bool:
+        self._end()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._end()
+        self._host.left(self)
+
+    def abort(self) -> None:
+        """End at once, for a server that stops."""
+        self._end()
+        if self._transport is not None:
+            self._transport.abort()

@@ -1,0 +1,124 @@
+"""`AGI(agi-lookup-agi,NUMBER,UNIQUEID,TOKEN...)`: one process for one call, on pyst2's `AGI` class. No daemon is needed.
+
+It takes the same arguments and sets the same variables as the server, at the price of starting Python for each call (most of a
+second). Where a server runs on the same cache, that one is asked, since one process writes a cache.
+Whatever fails, nothing is committed and the dialplan goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO, Final, TextIO
+
+from asterisk.agi import AGI, AGIException
+
+from agi_lookup.agi.request import AgiRefused, parse_request
+from agi_lookup.agi.wire import MAX_ENV_BYTES, AgiProtocolError, Environment, arrays, parse_environment
+from agi_lookup.domain.errors import AgiLookupError, OutsideError
+
+if TYPE_CHECKING:
+    from agi_lookup.call import CallRequest
+    from agi_lookup.config import Config
+    from agi_lookup.variables import Pairs
+
+HARD_LIMIT_S: Final = 45.0
+"""The longest deadline and then the longest lookup under way: after that the process ends, whatever hangs."""
+
+
+def main() -> None:
+    """Exit status 0 when the variables are set, else 1 (AGISTATUS=FAILURE)."""
+    started = time.monotonic()
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+    signal.setitimer(signal.ITIMER_REAL, HARD_LIMIT_S)
+    try:
+        head = read_environment(sys.stdin.buffer)
+        environment = parse_environment(b"agi_network: yes\nagi_network_script: lookup\n" + head)
+        agi = connect(head, sys.stdin, sys.stdout)
+        look_up(environment, started, functools.partial(tell, agi))
+    except (AgiLookupError, AgiRefused, AGIException, OSError, ValueError) as error:
+        # pyst2 reports a peer that closed as ValueError
+        print(f"agi-lookup-agi: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def read_environment(stdin: BinaryIO) -> bytes:
+    """Up to the blank line, without it. Raises `AgiProtocolError`."""
+    head = b""
+    while len(head) <= MAX_ENV_BYTES:
+        line = stdin.readline(MAX_ENV_BYTES)
+        if not line.endswith(b"\n"):
+            raise AgiProtocolError("unfinished")
+        if line == b"\n":
+            return head[:-1]
+        head += line
+    raise AgiProtocolError("too_long")
+
+
+def connect(head: bytes, replies: TextIO, commands: TextIO) -> AGI:
+    """pyst2's AGI over an environment that was read and checked before: its own reading takes forged keys."""
+    return AGI(_Joined(head.decode("utf-8", "replace") + "\n\n", replies), commands, io.StringIO())
+
+
+def tell(agi: AGI, pairs: Pairs) -> None:
+    """Set the variables and let the call go on: Asterisk goes on when our output ends, we may still wait for what is paid for."""
+    for names, values in arrays(pairs):
+        agi.set_variable(names, values)
+    agi.stdout.close()
+
+
+class _Joined:
+    """The environment again, then what follows it."""
+
+    def __init__(self, head: str, rest: TextIO) -> None:
+        self._head = io.StringIO(head)
+        self._rest = rest
+
+    def readline(self) -> str:
+        return self._head.readline() or self._rest.readline()
+
+
+def look_up(environment: Environment, started: float, tell: Callable[[Pairs], None]) -> None:
+    """Tell what to set; `started` is monotonic seconds. Raises `AgiLookupError` or `AgiRefused`."""
+    import asyncio  # noqa: PLC0415
+
+    from agi_lookup.oneoff import read_config, server_runs  # noqa: PLC0415
+
+    config = read_config(None)
+    token = config.server.token.get_secret_value() if config.server.token else ""
+    request = parse_request(environment, token=token, profiles=config.profiles)
+    if server_runs(config):
+        tell(ask_server(config, request))
+    else:
+        asyncio.run(look_up_here(config, request, started, tell))
+
+
+def ask_server(config: Config, request: CallRequest) -> Pairs:
+    from agi_lookup.web.client import ask  # noqa: PLC0415
+
+    timeout_s = request.timeout_s or config.profiles[request.profile].deadline_ms / 1000
+    query = {"profile": request.profile, "timeout_ms": str(int(timeout_s * 1000)), "variables": "yes"}
+    if request.facets:
+        query["need"] = "+".join(sorted(request.facets))
+    if request.fresh:
+        query["fresh"] = "yes"
+    shown = ask(config.http, "GET", "lookup", request.dialled, timeout_s=timeout_s + 0.2, **query)
+    return list(shown["variables"].items())
+
+
+async def look_up_here(config: Config, request: CallRequest, started: float, tell: Callable[[Pairs], None]) -> None:
+    from agi_lookup.guarantee import guaranteed  # noqa: PLC0415
+    from agi_lookup.oneoff import opened  # noqa: PLC0415
+    from agi_lookup.variables import render  # noqa: PLC0415
+
+    async with opened(config) as (core, generation):
+        decision = await guaranteed(request, generation.kit, started, core.metrics)
+        if decision is None:
+            raise OutsideError("too late for an answer")
+        ms = int((time.monotonic() - started) * 1000)
+        tell(render(decision, prefix=config.variables.prefix, now=time.time(), ms=ms))
