@@ -1,0 +1,395 @@
+"""What the cache and the sources together tell a call: never late, never twice paid, never guessed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from agi_lookup.domain.errors import (
+    ProviderError,
+    ProviderNotCovered,
+    ProviderProtocolError,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from agi_lookup.domain.model import (
+    CacheState,
+    Facet,
+    Identity,
+    LookupAnswer,
+    LookupOutcome,
+    LookupQuery,
+    Method,
+    Number,
+    NumberClass,
+    NumberType,
+    Status,
+    Tri,
+)
+from agi_lookup.lookup.chain import Chain, ChainResult, Link
+from agi_lookup.lookup.freshness import Lifetimes
+from agi_lookup.lookup.resolver import Paying, Resolver
+from agi_lookup.lookup.singleflight import SingleFlight
+from tests.fakes import ABSENT, ALIVE, DEAD, KNOWN, NUMBER, PARTLY, UNSAID, Clock, FakeCache, FakeMetrics, FakeSource, answer
+
+BOTH = frozenset(Facet)
+DOWN = ProviderUnavailable()
+
+
+class World:
+    """A resolver over fakes, with a clock that the test moves."""
+
+    def __init__(self, *sources: FakeSource, limit: int = 100, concurrency: int = 1000) -> None:
+        self.clock = Clock()
+        self.cache = FakeCache()
+        self.metrics = FakeMetrics()
+        self.flights: SingleFlight[ChainResult] = SingleFlight(limit)
+        for source in sources:
+            source.clock = self.clock
+        links = [Link(s, s, timeout_s=10, max_concurrency=concurrency) for s in sources]
+        self.resolver = Resolver(
+            cache=self.cache,
+            chain=Chain(links, self.metrics, self.clock),
+            flights=self.flights,
+            plan=plan,
+            complete=lambda identity: identity,
+            lifetimes=Lifetimes(),
+            paying=Paying(),
+            metrics=self.metrics,
+            clock=self.clock,
+            spread=lambda: 0.0,
+        )
+
+    async def ask(
+        self, number: Number = NUMBER, facets: frozenset[Facet] = BOTH, *, within_s: float = 5.0, fresh: bool = False
+    ) -> LookupOutcome:
+        deadline = asyncio.get_running_loop().time() + within_s
+        return await self.resolver.resolve(LookupQuery(number, facets, fresh=fresh), deadline=deadline)
+
+    async def settle(self) -> None:
+        """Let what flies land."""
+        await self.flights.drain(5.0)
+
+
+def plan(number: Number, now: float) -> LookupAnswer:
+    return LookupAnswer(number.e164, "plan", Method.PLAN, now, Identity(orig_carrier="Issuer"))
+
+
+def source(*script: LookupAnswer | ProviderError | Exception, name: str = "fake", gate: asyncio.Event | None = None) -> FakeSource:
+    return FakeSource(script, name=name, gate=gate)
+
+
+async def test_a_miss_is_asked_and_the_second_call_is_a_hit() -> None:
+    """F25."""
+    npl = source(answer())
+    world = World(npl)
+
+    first, second = await world.ask(), await world.ask()
+
+    assert (first.status, first.cache) == (Status.OK, CacheState.MISS)
+    assert (second.status, second.cache) == (Status.OK, CacheState.FRESH)
+    assert npl.requests == 1
+
+
+Timeline = tuple[Sequence[LookupAnswer | ProviderError], Sequence[tuple[float, str | None, CacheState]]]
+TIMELINES: dict[str, Timeline] = {
+    "fresh for a day": (
+        [answer(liveness=None)],
+        [(0, "fake", CacheState.MISS), (86_399, "fake", CacheState.FRESH)],
+    ),
+    "stale answers at once, and the refresh is there next time": (
+        [answer(liveness=None)],
+        [(0, "fake", CacheState.MISS), (86_401, "fake", CacheState.STALE), (86_402, "fake", CacheState.FRESH)],
+    ),
+    "stale stands in while the source is down": (
+        [answer(liveness=None), DOWN],
+        [(0, "fake", CacheState.MISS), (90_000, "fake", CacheState.STALE), (600_000, "fake", CacheState.STALE)],
+    ),
+    "too old is not even stale": (
+        [answer(liveness=None), DOWN],
+        [(0, "fake", CacheState.MISS), (9 * 86_400, "plan", CacheState.MISS)],
+    ),
+    "errors are not cached": (
+        [DOWN, answer(liveness=None)],
+        [(0, "plan", CacheState.MISS), (1, "fake", CacheState.MISS)],
+    ),
+    "what a source could not say is remembered for minutes only": (
+        [answer(PARTLY, None), answer(liveness=None)],
+        [(0, "fake", CacheState.MISS), (299, "fake", CacheState.FRESH), (301, "fake", CacheState.MISS)],
+    ),
+    "an inconclusive refresh does not replace what may stand in": (
+        [answer(liveness=None), answer(PARTLY, None)],
+        [(0, "fake", CacheState.MISS), (86_401, "fake", CacheState.STALE), (86_402, "fake", CacheState.STALE)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("script", "steps"), TIMELINES.values(), ids=TIMELINES)
+async def test_identity_over_time(
+    script: Sequence[LookupAnswer | ProviderError], steps: Sequence[tuple[float, str | None, CacheState]]
+) -> None:
+    """C4, C5."""
+    world = World(source(*script))
+    start = world.clock.now
+    for at, provider, state in steps:
+        world.clock.now = start + at
+        outcome = await world.ask(facets=frozenset({Facet.IDENTITY}))
+        await world.settle()
+        assert outcome.identity is not None
+        assert (outcome.identity.provider, outcome.identity.cache) == (provider, state), f"at {at} s"
+
+
+async def test_stale_liveness_never_stands_in() -> None:
+    world = World(source(answer(liveness=DEAD), DOWN))
+    await world.ask()
+    world.clock.now += 301
+
+    outcome = await world.ask()
+
+    assert outcome.liveness is None
+    assert outcome.identity is not None
+    assert outcome.identity.value == KNOWN
+    assert (outcome.status, outcome.error) == (Status.PARTIAL, "unavailable")
+
+
+async def test_absent_is_asked_again_after_minutes_while_identity_is_kept() -> None:
+    npl = source(answer(liveness=ABSENT), answer(liveness=ALIVE))
+    world = World(npl)
+    await world.ask()
+    world.clock.now += 301
+
+    outcome = await world.ask()
+
+    assert outcome.liveness is not None
+    assert outcome.liveness.value == ALIVE
+    assert npl.requests == 2
+
+
+async def test_a_thousand_callers_of_one_cold_number_pay_once() -> None:
+    """C1."""
+    gate = asyncio.Event()
+    npl = source(answer(), gate=gate)
+    world = World(npl, limit=1)
+    calls = [asyncio.create_task(world.ask()) for _ in range(1000)]
+    await asyncio.sleep(0)
+
+    gate.set()
+    outcomes = await asyncio.gather(*calls)
+
+    assert npl.requests == 1
+    assert all(o.status is Status.OK for o in outcomes)
+
+
+async def test_the_first_caller_may_hang_up_without_harm_to_the_others() -> None:
+    """C1, F13."""
+    gate = asyncio.Event()
+    npl = source(answer(), gate=gate)
+    world = World(npl)
+    first, second = asyncio.create_task(world.ask()), asyncio.create_task(world.ask())
+    await asyncio.sleep(0.01)
+    first.cancel()
+    await asyncio.sleep(0)
+
+    gate.set()
+
+    assert (await second).status is Status.OK
+    assert (npl.requests, npl.cancelled) == (1, 0)
+
+
+async def test_a_late_answer_is_kept_and_not_bought_again() -> None:
+    """P20."""
+    gate = asyncio.Event()
+    npl = source(answer(), gate=gate)
+    world = World(npl)
+
+    late = await world.ask(within_s=0.01)
+    gate.set()
+    await world.settle()
+    next_call = await world.ask()
+
+    assert (late.status, late.error) == (Status.TIMEOUT, "timeout")
+    assert late.identity is not None, "the numbering plan is the floor"
+    assert late.identity.provider == "plan"
+    assert (next_call.status, next_call.cache) == (Status.OK, CacheState.FRESH)
+    assert npl.requests == 1
+
+
+async def test_each_waiter_has_its_own_deadline() -> None:
+    gate = asyncio.Event()
+    world = World(source(answer(), gate=gate))
+    patient = asyncio.create_task(world.ask(within_s=5))
+
+    assert (await world.ask(within_s=0.01)).status is Status.TIMEOUT
+    gate.set()
+    assert (await patient).status is Status.OK
+
+
+async def test_a_second_caller_who_wants_more_joins_the_flight_that_brings_it() -> None:
+    """One vendor request tells identity and liveness: never pay twice."""
+    gate = asyncio.Event()
+    npl = source(answer(), gate=gate)
+    world = World(npl)
+    narrow = asyncio.create_task(world.ask(facets=frozenset({Facet.IDENTITY})))
+    await asyncio.sleep(0.01)
+    wide = asyncio.create_task(world.ask())
+    await asyncio.sleep(0.01)
+
+    gate.set()
+
+    assert (await narrow).status is Status.OK
+    assert (await wide).status is Status.OK
+    assert npl.requests == 1
+
+
+async def test_too_many_lookups_under_way_are_refused_at_once() -> None:
+    gate = asyncio.Event()
+    world = World(source(answer(), gate=gate), limit=1)
+    first = asyncio.create_task(world.ask())
+    await asyncio.sleep(0.01)
+
+    shed = await world.ask(replace(NUMBER, e164="+447400123457"))
+
+    assert (shed.status, shed.error) == (Status.DEGRADED, "overload")
+    gate.set()
+    assert (await first).status is Status.OK
+
+
+async def test_a_failed_source_passes_the_question_on() -> None:
+    world = World(source(DOWN, name="first"), source(answer(), name="second"))
+
+    outcome = await world.ask()
+
+    assert outcome.identity is not None
+    assert outcome.identity.provider == "second"
+    assert outcome.error == "unavailable"
+    assert [(a.provider, a.result) for a in outcome.attempts] == [("first", "unavailable"), ("second", "answer")]
+
+
+async def test_the_chain_stops_when_all_is_known() -> None:
+    second = source(answer(), name="second")
+    world = World(source(answer(), name="first"), second)
+
+    await world.ask()
+
+    assert second.requests == 0
+
+
+async def test_a_source_that_knows_the_network_only_leaves_liveness_to_the_next() -> None:
+    world = World(source(answer(liveness=None), name="mnp"), source(answer(PARTLY, ALIVE), name="hlr"))
+
+    outcome = await world.ask()
+
+    assert outcome.identity is not None
+    assert outcome.liveness is not None
+    assert (outcome.identity.provider, outcome.liveness.provider) == ("mnp", "hlr")
+    assert outcome.identity.value == KNOWN
+
+
+async def test_unknown_liveness_stays_unknown() -> None:
+    outcome = await World(source(answer(liveness=UNSAID))).ask()
+
+    assert outcome.liveness is not None
+    assert outcome.liveness.value.reachable is Tri.UNKNOWN
+    assert outcome.status is Status.PARTIAL
+
+
+@pytest.mark.parametrize("failure", [ProviderNotCovered(), ProviderTimeout(), ProviderProtocolError()])
+async def test_what_may_have_been_charged_or_is_not_covered_is_not_asked_again_at_once(failure: ProviderError) -> None:
+    """P5."""
+    npl = source(failure, answer())
+    world = World(npl)
+    await world.ask()
+    world.clock.now += 29
+
+    outcome = await world.ask()
+
+    assert npl.requests == 1
+    assert outcome.attempts[0].result == f"skipped: {failure.code}"
+
+
+async def test_an_answer_for_another_number_is_refused() -> None:
+    """P8."""
+    outcome = await World(source(answer(number="+447400123457"))).ask()
+
+    assert outcome.identity is not None
+    assert (outcome.identity.provider, outcome.error) == ("plan", "bad_answer")
+
+
+async def test_a_bug_in_a_source_is_counted_and_reaches_the_guarantee() -> None:
+    world = World(source(RuntimeError("bug")))
+
+    with pytest.raises(RuntimeError):
+        await world.ask()
+    assert world.metrics.bugs == ["flight"]
+
+
+async def test_a_refused_key_raises_an_alarm() -> None:
+    from agi_lookup.domain.errors import ProviderAuthError
+
+    world = World(source(ProviderAuthError()))
+    await world.ask()
+
+    assert world.metrics.alarms == [("provider_auth", "fake")]
+
+
+NOT_PAID = {
+    "short code": Number("", kind=NumberClass.SHORT),
+    "extension": Number("", kind=NumberClass.EXTENSION),
+    "toll free": replace(NUMBER, type=NumberType.TOLL_FREE),
+    "premium": replace(NUMBER, type=NumberType.PREMIUM),
+    "shared cost": replace(NUMBER, type=NumberType.SHARED_COST),
+    "impossible length": replace(NUMBER, possible=False),
+    "outside the plan's ranges": replace(NUMBER, valid=Tri.NO),
+}
+
+
+@pytest.mark.parametrize("number", NOT_PAID.values(), ids=NOT_PAID)
+async def test_numbers_of_no_interest_are_not_paid_for(number: Number) -> None:
+    """B2, B6."""
+    npl = source(answer())
+
+    outcome = await World(npl).ask(number)
+
+    assert npl.requests == 0
+    assert outcome.status is Status.PARTIAL
+
+
+async def test_fresh_passes_by_the_cache_and_falls_back_on_it() -> None:
+    npl = source(answer(), DOWN)
+    world = World(npl)
+    await world.ask()
+
+    outcome = await world.ask(fresh=True)
+
+    assert npl.requests == 2
+    assert outcome.identity is not None
+    assert outcome.identity.cache is CacheState.FRESH
+
+
+async def test_a_memory_hit_reads_no_other_tier() -> None:
+    world = World(source(answer()))
+    await world.ask()
+    reads = world.cache.reads
+
+    await world.ask()
+
+    assert world.cache.reads == reads
+
+
+async def test_a_source_with_no_free_connection_is_busy_not_queued_for_ever() -> None:
+    gate = asyncio.Event()
+    npl = source(answer(), gate=gate)
+    world = World(npl, concurrency=1)
+    first = asyncio.create_task(world.ask())
+    await asyncio.sleep(0.01)
+
+    second = await world.ask(replace(NUMBER, e164="+447400123457"), within_s=0.05)
+
+    assert second.status is Status.TIMEOUT
+    assert npl.requests == 1
+    gate.set()
+    await first
+    await world.settle()
