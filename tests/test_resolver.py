@@ -33,7 +33,20 @@ from agi_lookup.lookup.chain import Chain, ChainResult, Link
 from agi_lookup.lookup.freshness import Lifetimes
 from agi_lookup.lookup.resolver import Paying, Resolver
 from agi_lookup.lookup.singleflight import SingleFlight
-from tests.fakes import ABSENT, ALIVE, DEAD, KNOWN, NUMBER, PARTLY, UNSAID, Clock, FakeCache, FakeMetrics, FakeSource, answer
+from tests.fakes import (
+    ABSENT,
+    ALIVE,
+    DEAD,
+    KNOWN,
+    NUMBER,
+    PARTLY,
+    UNSAID,
+    Clock,
+    FakeCache,
+    FakeMetrics,
+    FakeSource,
+    answer,
+)
 
 BOTH = frozenset(Facet)
 DOWN = ProviderUnavailable()
@@ -78,7 +91,9 @@ def plan(number: Number, now: float) -> LookupAnswer:
     return LookupAnswer(number.e164, "plan", Method.PLAN, now, Identity(orig_carrier="Issuer"))
 
 
-def source(*script: LookupAnswer | ProviderError | Exception, name: str = "fake", gate: asyncio.Event | None = None) -> FakeSource:
+def source(
+    *script: LookupAnswer | ProviderError | Exception, name: str = "fake", gate: asyncio.Event | None = None
+) -> FakeSource:
     return FakeSource(script, name=name, gate=gate)
 
 

@@ -97,8 +97,11 @@ def dead_number(options: DeadNumbers) -> Rule:
 
 
 def is_dead(liveness: Sourced[Liveness] | None, reasons: frozenset[Reason]) -> bool:
-    """Did the subscriber's own network say, just now and without contradiction, that there is no such subscriber?"""
+    """Did the subscriber's own network say, just now and without contradiction, that there is no such subscriber?
+
+    `valid` must be a plain no: GSM error 5 (unidentified subscriber) is passing, though its reason reads alike.
+    """
     if liveness is None or liveness.stale or liveness.method is not Method.HLR:
         return False
     said = liveness.value
-    return said.reachable is Tri.NO and said.valid is not Tri.YES and said.reason in reasons
+    return said.reachable is Tri.NO and said.valid is Tri.NO and said.reason in reasons
