@@ -1,0 +1,54 @@
+"""One Asterisk for the whole session, and the skip that says why when there can be none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.asterisk.lab import Asterisk
+from tests.asterisk.root import Unavailable, asterisk_root
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is here; the limit is the test's own, for a first run downloads Asterisk before the first of them."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.asterisk)
+            item.add_marker(pytest.mark.timeout(60, func_only=True))
+
+
+@pytest.fixture(scope="session")
+def root(pytestconfig: pytest.Config) -> Path:
+    """The ready root; without one the tests are skipped, but in CI they fail."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    assert capture is not None
+
+    def say(text: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n[asterisk] {text}", flush=True)
+
+    try:
+        return asterisk_root(say)
+    except Unavailable as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def asterisk(root: Path) -> Iterator[Asterisk]:
+    with Asterisk(root) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def asterisk_survives(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test may end with a dead Asterisk, whatever it sent."""
+    yield
+    if "asterisk" in request.fixturenames:
+        assert request.getfixturevalue("asterisk").is_alive
