@@ -242,6 +242,14 @@ async def test_half_a_line_waits_for_its_rest() -> None:
     assert (await played_with(halves)).variables == {"A": "1"}
 
 
+async def test_a_command_that_kills_asterisk_is_not_answered() -> None:
+    async def deadly(session: Session) -> None:
+        assert await session.command("NOOP" + ' "x"' * 128) == ""
+
+    with pytest.raises(StackSmashed):
+        await played_with(deadly)
+
+
 async def test_failure_ends_the_agi_with_that_status() -> None:
     async def failing(session: Session) -> None:
         session.send(b"FAILURE\n")
