@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Literal, Protocol, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
 
 from agi_lookup.domain.errors import ProviderError
 from agi_lookup.domain.model import Facet, LookupAnswer, Number
@@ -71,7 +71,7 @@ class ProviderOptions(BaseModel):
     max_concurrency: int = Field(default=4, ge=1, le=10_000, description="requests under way at once")
     max_batch: int = Field(default=1, ge=1, le=1000, description="numbers in one request")
     allow_private: bool = Field(default=False, description="let base_url be plain http or a loopback/private address")
-    ca_file: str | None = Field(default=None, description="PEM file to trust instead of the system's certificates")
+    ca_file: FilePath | None = Field(default=None, description="PEM file to trust instead of the system's certificates")
 
     @model_validator(mode="after")
     def _base_url_is_safe(self) -> Self:

@@ -16,6 +16,7 @@ import functools
 import socket
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -232,7 +233,7 @@ def _describe(error: Exception) -> str:
 
 
 @functools.cache
-def tls_context(ca_file: str | None) -> ssl.SSLContext:
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     """TLS 1.2 or later, verified; loading the system's certificates takes 20 ms, so one context serves all."""
     try:
         context = ssl.create_default_context(cafile=ca_file)

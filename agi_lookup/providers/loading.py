@@ -10,25 +10,24 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Protocol, cast
 
 from agi_lookup import providers
 from agi_lookup.domain.errors import ConfigError
-from agi_lookup.providers.base import PlmnSplit, Provider, ProviderOptions
+from agi_lookup.providers import base
+from agi_lookup.providers.base import PlmnSplit, ProviderOptions
 
 ENTRY_POINT_GROUP: Final = "agi_lookup.providers"
 KIND_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a kind's module offers: `provider(name, options, split)` makes one configured account."""
+class Kind(Protocol):
+    """What a kind's module offers. `Provider(name, options, split)` makes one configured account."""
 
-    options: type[ProviderOptions]
-    provider: Callable[[str, Any, PlmnSplit], Provider]
+    Options: type[ProviderOptions]
+    Provider: Callable[[str, Any, PlmnSplit], base.Provider]
 
 
 def find(kind: str) -> Kind:
@@ -38,7 +37,7 @@ def find(kind: str) -> Kind:
         raise ConfigError(f"unknown provider kind {kind[:64]!r}; known: {', '.join(known())}")
     if not _is_kind(module):
         raise ConfigError(f"provider kind {kind!r}: its module must define Options and Provider")
-    return Kind(module.Options, module.Provider)
+    return cast("Kind", module)
 
 
 def known() -> tuple[str, ...]:

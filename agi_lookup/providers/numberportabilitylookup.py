@@ -11,6 +11,7 @@ Quirk: North American numbers never get a realtime answer, whatever the flags sa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from types import MappingProxyType
 from typing import ClassVar, Final, TypeAlias
 
@@ -159,7 +160,7 @@ class Provider:
         identity = self._identity(record, found=meaning.valid is Tri.YES)
         if meaning.failure is not None and identity.empty:
             return meaning.failure(f"GSM error {code}")
-        cost = amount(record.get("transactioncost"))
+        cost = _cost(record)
         return LookupAnswer(
             number=number.e164,
             provider=self.name,
@@ -167,8 +168,8 @@ class Provider:
             observed_at=now,
             identity=identity,
             liveness=_liveness(number, record, meaning, identity),
-            cost=cost if cost is not None and cost >= 0 else None,
-            currency=CURRENCY,
+            cost=cost,
+            currency=None if cost is None else CURRENCY,
             balance_after=amount(record.get("userbalance")),
             raw_code="" if code is None else str(code),
         )
@@ -273,6 +274,11 @@ def _roaming(number: Number, record: Record) -> Tri:
     if not msc.startswith(home):
         return Tri.YES
     return Tri.UNKNOWN if home in SHARED_CALLING_CODES else Tri.NO
+
+
+def _cost(record: Record) -> Decimal | None:
+    stated = amount(record.get("transactioncost"))
+    return stated if stated is not None and stated >= 0 else None
 
 
 def _facts(result: NumberResult) -> object:

@@ -24,14 +24,14 @@ def split(plmn: str) -> tuple[str, str] | None:
 def make(kind: str, **given: Any) -> Provider:
     """A provider whose every required option is `<its name>`, as the recordings write credentials."""
     found = loading.find(kind)
-    required = {name: f"<{name}>" for name, field in found.options.model_fields.items() if field.is_required()}
-    options = found.options.model_validate({**required, "kind": kind, **given})
-    return found.provider("under-test", options, split)
+    required = {name: f"<{name}>" for name, field in found.Options.model_fields.items() if field.is_required()}
+    options = found.Options.model_validate({**required, "kind": kind, **given})
+    return found.Provider("under-test", options, split)
 
 
 def secrets(kind: str) -> list[str]:
     """The values, as `make` fills them, that must never show."""
-    fields = loading.find(kind).options.model_fields
+    fields = loading.find(kind).Options.model_fields
     return [f"<{name}>" for name, field in fields.items() if "SecretStr" in str(field.annotation)]
 
 

@@ -20,6 +20,7 @@ from agi_lookup.domain.model import Identity, Liveness, LookupAnswer, Number, Tr
 from agi_lookup.providers.base import HttpReply, NumberResult
 from agi_lookup.sim import recordings
 from agi_lookup.sim.recordings import Expected, Recording
+from tests.providers.garbage import NO_ANSWER, NO_STRICT_JSON
 from tests.providers.replay import NOW, as_recorded, make, outcomes, play, recorded_replies, reply, secrets
 
 KINDS = recordings.kinds()
@@ -76,7 +77,7 @@ def check(result: NumberResult, expected: Expected) -> None:
         stated = getattr(expected, key)
         if stated is not msgspec.UNSET:
             assert getattr(result, key) == (None if stated is None else Decimal(stated))
-    if expected.currency is not msgspec.UNSET and expected.cost is not None:
+    if expected.currency is not msgspec.UNSET:
         assert result.currency == expected.currency
 
 
@@ -137,44 +138,13 @@ def test_a_status_means_what_http_says_unless_the_vendor_means_something_else(ki
     assert (result.code, result.retry_after_s) == (STATUSES[status], 7.0)
 
 
-GARBAGE = {
-    "empty": b"",
-    "blank": b" \r\n ",
-    "html": b"<html><body>It works!</body></html>",
-    "null": b"null",
-    "empty list": b"[]",
-    "empty object": b"{}",
-    "string": b'"ok"',
-    "number": b"1",
-    "list of lists": b"[[],[[]]]",
-    "cut off": b'[{"msisdn": "4477',
-    "two texts": b"[][]",
-    "byte order mark": b"\xef\xbb\xbf[]",
-    "UTF-16": "[{}]".encode("utf-16"),
-    "latin-1": '[{"a": "é"}]'.encode("latin-1"),
-    "duplicate keys": b'[{"a": 1, "a": 1}]',
-    "NaN": b'[{"a": NaN}]',
-    "infinity": b'[{"a": -Infinity}]',
-    "huge exponent": b'[{"a": 1e999}]',
-    "absurd exponent": b'[{"a": 1e99999999999999999999}]',
-    "5000 digits": b'[{"a": ' + b"9" * 5000 + b"}]",
-    "5000 decimals": b'[{"a": 0.' + b"9" * 5000 + b"}]",
-    "200,000 deep": b"[" * 200_000,
-    "200,000 deep and closed": b"[" * 200_000 + b"]" * 200_000,
-    "40 deep": b"[" * 40 + b"]" * 40,
-    "lone surrogate": b'[{"a": "\\ud800"}]',
-    "lone surrogate in a key": b'[{"\\udfff": 1}]',
-    "control character": b'[{"a": "\x00"}]',
-    "zero bytes": bytes(1000),
-}
-
-
-@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize("garbage", [*NO_STRICT_JSON, *NO_ANSWER])
 def test_garbage_is_a_bad_answer(kind: str, garbage: str) -> None:
     """P7, P10"""
     number = first_good(kind).number
+    body = {**NO_STRICT_JSON, **NO_ANSWER}[garbage]
     for status in (200, 204):
-        result = outcomes(make(kind), [number], [reply(GARBAGE[garbage], status)])[number]
+        result = outcomes(make(kind), [number], [reply(body, status)])[number]
         assert isinstance(result, ProviderProtocolError), result
 
 
@@ -213,7 +183,7 @@ def test_the_key_shows_nowhere(case: Case, caplog: pytest.LogCaptureFixture) -> 
         shown += ["".join(traceback.format_exception(error)), repr(error), repr(error.__dict__)]
     shown += [repr(provider), str(provider), caplog.text]
     for hidden in [*secrets(case.kind), *case.recording.expected]:
-        assert not any(hidden in text or hidden.removeprefix("+") in text for text in shown), case.name
+        assert hidden.removeprefix("+") not in " ".join(shown).lower()
 
 
 MEANINGLESS = [None, [], {}, "", "brand_new", 987654, -1, [None], {"a": True}]
