@@ -120,11 +120,6 @@ class Config(Section):
     variables: VariablesOptions = VariablesOptions()
     log: LogOptions = LogOptions()
 
-    @field_validator("providers", mode="before")
-    @classmethod
-    def _empty_providers(cls, value: Any) -> Any:
-        return {} if value is None else value
-
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
@@ -161,8 +156,9 @@ def read(path: Path) -> Config:
 
 
 def _resolve_secrets(node: Any, at: KeyPath, document: Document, path: Path, problems: list[str]) -> Any:
-    if isinstance(node, dict):
-        return {key: _resolve_secrets(value, (*at, key), document, path, problems) for key, value in node.items()}
+    if isinstance(node, dict):  # a key without a value means its default
+        given = {key: value for key, value in node.items() if value is not None}
+        return {key: _resolve_secrets(value, (*at, key), document, path, problems) for key, value in given.items()}
     if isinstance(node, list):
         return [_resolve_secrets(value, (*at, index), document, path, problems) for index, value in enumerate(node)]
     if isinstance(node, str) and node.startswith(("env:", "file:")):
@@ -215,7 +211,7 @@ def _providers(
 ) -> dict[str, ProviderOptions]:
     """Each block checked by its own kind's `Options`."""
     providers: dict[str, ProviderOptions] = {}
-    blocks = data.get("providers") or {}
+    blocks = data.get("providers", {})
     for name, block in blocks.items() if isinstance(blocks, dict) else ():
         at: KeyPath = ("providers", name)
         if not isinstance(block, dict) or not isinstance(block.get("kind"), str):
