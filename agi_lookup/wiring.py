@@ -11,14 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from agi_lookup import mccmnc
 from agi_lookup.agi.request import NEEDS
 from agi_lookup.cache.memory import MemoryTier
 from agi_lookup.cache.sqlite import Mode, SqliteTier
 from agi_lookup.cache.tiered import TieredCache
 from agi_lookup.call import CallKit, Profile
 from agi_lookup.config import Config, ProfileOptions
-from agi_lookup.domain.mccmnc import MccMncTable
-from agi_lookup.domain.model import LookupAnswer, Number
 from agi_lookup.lookup.chain import Chain, ChainResult, Link
 from agi_lookup.lookup.resolver import Paying, Resolver
 from agi_lookup.lookup.singleflight import SingleFlight
@@ -53,16 +52,12 @@ class OfflineDriver:
     """Runs a source that asks nobody."""
 
     async def run(self, lookup: Lookup, *, timeout_s: float) -> Mapping[str, NumberResult]:
-        return run_offline(lookup)
-
-
-def run_offline(lookup: Lookup) -> Mapping[str, NumberResult]:
-    try:
-        next(lookup)
-    except StopIteration as done:
-        result: Mapping[str, NumberResult] = done.value
-        return result
-    raise AssertionError("an offline source sends nothing")
+        try:
+            next(lookup)
+        except StopIteration as done:
+            result: Mapping[str, NumberResult] = done.value
+            return result
+        raise AssertionError("an offline source sends nothing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +113,7 @@ def build(
     make_driver: MakeDriver = http_driver,
 ) -> Generation:
     """Must run inside the event loop. Raises `ConfigError` for a bad MCC/MNC override, before anything is opened."""
-    table = MccMncTable.load(config.mccmnc_dir)
+    table = mccmnc.load(config.mccmnc_dir)
     plan = NumberingPlan()
     plan_link = Link(plan, OfflineDriver(), timeout_s=1.0, max_concurrency=1_000_000)
     drivers: list[Driver] = []
@@ -129,18 +124,13 @@ def build(
         drivers.append(driver)
         links[name] = Link(provider, driver, timeout_s=options.timeout_s, max_concurrency=options.max_concurrency)
 
-    def offline(number: Number, now: float) -> LookupAnswer:
-        answer = run_offline(plan.lookup([number], now))[number.e164]
-        assert isinstance(answer, LookupAnswer)  # noqa: S101
-        return answer
-
     def profile(name: str, options: ProfileOptions) -> Profile:
         chosen = [links[source] for source in (options.sources if options.sources is not None else links)]
         resolver = Resolver(
             cache=core.cache,
             chain=Chain([*chosen, plan_link], core.metrics, time.time),
             flights=core.flights,
-            plan=offline,
+            plan=plan.answer,
             complete=table.complete,
             lifetimes=config.cache.lifetimes,
             paying=Paying(invalid=options.pay_for_invalid)

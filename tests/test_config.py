@@ -162,11 +162,10 @@ def test_any_mutation_is_refused_or_read_and_never_crashes(good: Path) -> None:
         mutated = text[:at] + garbage + text[at + chance.randrange(4) :]
         good.write_text(mutated)
         try:
-            config = read(good)
+            said = repr(read(good))
         except ConfigError as error:
-            assert CANARY not in str(error)
-        else:
-            assert isinstance(config, Config)
+            said = str(error)
+        assert CANARY not in said
 
 
 def test_the_config_is_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
