@@ -232,12 +232,23 @@ def _describe(error: Exception) -> str:
     return " ".join(str(word) for word in words if word)
 
 
-@functools.cache
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """TLS 1.2 or later, verified; loading the system's certificates takes 20 ms, so one context serves all."""
+    """TLS 1.2 or later, verified. Raises `ConfigError` when `ca_file` is no PEM file."""
+    if ca_file is None:
+        return _system_tls()
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        return _tls(str(ca_file))
     except (OSError, ValueError) as error:
         raise ConfigError(f"ca_file {ca_file}: not a readable PEM file ({type(error).__name__})") from None
+
+
+@functools.cache
+def _system_tls() -> ssl.SSLContext:
+    """Shared by all: loading the system's certificates takes some 20 ms."""
+    return _tls(None)
+
+
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+NEW_KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 Serve = Callable[["Exchange"], Awaitable[None]]
 
 OPENSSL_CONFIG = """
@@ -125,7 +126,7 @@ class Certificates:
         (folder / "serial").write_text("01\n")
         (folder / "openssl.cnf").write_text(OPENSSL_CONFIG.format(folder=folder))
         self._openssl(
-            "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout authority.key -out authority.pem -subj /CN=authority"
+            f"req -x509 {NEW_KEY} -days 2 -keyout authority.key -out authority.pem -subj /CN=authority"
             " -addext keyUsage=critical,keyCertSign"
         )
 
@@ -135,7 +136,7 @@ class Certificates:
     def server(self, name: str, *, host: str = "IP:127.0.0.1", until: str = "20991231000000Z") -> ssl.SSLContext:
         """A server's context with a certificate for `host`, valid `until` (ASN.1 time)."""
         self._openssl(
-            f"req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /CN={name} -addext subjectAltName={host}"
+            f"req {NEW_KEY} -keyout {name}.key -out {name}.csr -subj /CN={name} -addext subjectAltName={host}"
         )
         self._openssl(
             f"ca -batch -notext -config openssl.cnf -cert authority.pem -keyfile authority.key -in {name}.csr"
@@ -145,7 +146,7 @@ class Certificates:
 
     def self_signed(self) -> ssl.SSLContext:
         self._openssl(
-            "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout self.key -out self.pem -subj /CN=self"
+            f"req -x509 {NEW_KEY} -days 2 -keyout self.key -out self.pem -subj /CN=self"
             " -addext subjectAltName=IP:127.0.0.1"
         )
         return self._context("self")

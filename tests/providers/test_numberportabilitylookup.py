@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agi_lookup.domain.model import LookupAnswer, Tri
+from agi_lookup.domain.model import LookupAnswer, NumberType, Tri
 from tests.providers.replay import json_reply, make, outcomes
 
 NUMBER = "+447700900150"
@@ -50,3 +50,20 @@ def test_only_an_alpha_2_code_is_a_country(iso: object) -> None:
     identity = ask(countryiso=iso).identity
     assert identity is not None
     assert identity.country is None
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"mobile": "true", "landline": "false"}, NumberType.MOBILE),
+        ({"mobile": "false", "landline": "true"}, NumberType.LANDLINE),
+        ({"mobile": "true", "landline": "true"}, NumberType.MOBILE_OR_LANDLINE),
+        ({"mobile": "false", "landline": "false"}, NumberType.UNKNOWN),
+        ({"numbertype": "Rboc", "mobile": "true"}, NumberType.LANDLINE),
+        ({"numbertype": "Satellite", "mobile": "true"}, NumberType.MOBILE),
+    ],
+)
+def test_the_flags_stand_in_for_a_type_that_is_not_listed(record: dict[str, object], expected: NumberType) -> None:
+    identity = ask(**record).identity
+    assert identity is not None
+    assert identity.type is expected

@@ -184,6 +184,11 @@ async def test_errors_of_the_request_are_plain_text() -> None:
         assert await post(simulator, query="balance") == "0.50"
 
 
+async def test_what_is_no_number_is_a_failed_lookup() -> None:
+    async with simulated() as simulator:
+        assert '"errorcode": "36"' in await post(simulator, msisdn="hello", format="json")
+
+
 async def test_without_a_format_the_answer_is_the_legacy_csv() -> None:
     async with simulated() as simulator, aiohttp.ClientSession() as session:
         query = {**CREDENTIALS, "msisdn": "+447400123400,447400123402"}
