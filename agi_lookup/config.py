@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, field_validator
 
@@ -28,6 +28,7 @@ from agi_lookup.strict_yaml import Document, KeyPath, load
 SEARCH: Final = ("./agi-lookup.yaml", "/etc/agi-lookup/agi-lookup.yaml")
 ENVIRONMENT: Final = "AGI_LOOKUP_CONFIG"
 
+Model = TypeVar("Model", bound=BaseModel)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
@@ -183,7 +184,9 @@ def _secret(reference: str) -> str:
     return secret.strip("\r\n")
 
 
-def _check(data: Any, at: KeyPath, model: type[BaseModel], document: Document, path: Path, problems: list[str]) -> Any:
+def _check(
+    data: Any, at: KeyPath, model: type[Model], document: Document, path: Path, problems: list[str]
+) -> Model | None:
     try:
         return TypeAdapter(model).validate_python(data)
     except ValidationError as error:
@@ -235,13 +238,16 @@ def _cross_check(config: Config, document: Document, path: Path) -> list[str]:
     for name, profile in config.profiles.items():
         for source in profile.sources or ():
             if source not in config.providers:
-                at = ("profiles", name, "sources")
-                problems.append(_problem(path, document, at, f"{source!r} is not under providers"))
+                where = ("profiles", name, "sources")
+                problems.append(_problem(path, document, where, f"{source!r} is not under providers"))
     if not _is_loopback(config.http.host) and config.http.enabled and config.http.token is None:
         problems.append(_problem(path, document, ("http", "token"), "needed because http.host is not loopback"))
     if not _is_loopback(config.server.host) and config.server.allow == _LOOPBACK:
-        at = ("server", "allow")
-        problems.append(_problem(path, document, at, "server.host is not loopback: list the networks that may connect"))
+        problems.append(
+            _problem(
+                path, document, ("server", "allow"), "server.host is not loopback: list the networks that may connect"
+            )
+        )
     return problems
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ import structlog
 from agi_lookup import config as configuration
 from agi_lookup import wiring
 from agi_lookup.cache.sqlite import Mode
+from agi_lookup.cache.tiered import TieredCache
 from agi_lookup.config import Config
 from agi_lookup.domain.errors import ConfigError
 from agi_lookup.lag import TICK_S, LagMeter
@@ -28,15 +30,17 @@ EXPIRE_S: Final = 1.0
 """How often the memory tier sheds a slice of what has expired."""
 
 
-async def serve(path: Path, config: Config, metrics: Metrics) -> None:
+async def serve(
+    path: Path, config: Config, metrics: Metrics, make_driver: wiring.MakeDriver = wiring.http_driver
+) -> None:
     """Serve until SIGTERM or SIGINT. Raises `OSError` when a port cannot be had; then nothing is left half started."""
     async with AsyncExitStack() as stack:
         notifier = Notifier()
         stack.callback(notifier.close)
-        lag = LagMeter(_Ticker(metrics, notifier))
         core = await wiring.open_core(config, metrics, Mode.SERVER)
         stack.push_async_callback(core.close, config.server.drain_s)
-        daemon = Daemon(path, core, lag)
+        lag = LagMeter(_Ticker(metrics, core.cache, notifier))
+        daemon = Daemon(path, core, lag, make_driver)
         generation = daemon.build(config)
         stack.push_async_callback(daemon.close)
         server = Server(generation.kit, generation.access, _limits(config), metrics, lag)
@@ -59,15 +63,21 @@ async def serve(path: Path, config: Config, metrics: Metrics) -> None:
 
 
 class _Ticker:
-    """Every tick: the lag into the metrics, a sign of life to systemd at half the time that it asks for."""
+    """Every tick: the lag into the metrics, a sign of life to systemd twice in the time that it asks for, house-keeping."""
 
-    def __init__(self, metrics: Metrics, notifier: Notifier) -> None:
+    def __init__(self, metrics: Metrics, cache: TieredCache, notifier: Notifier) -> None:
         self._metrics = metrics
         self._notifier = notifier
+        self._cache = cache
         self._silent_s = 0.0
+        self._until_expire_s = EXPIRE_S
 
     def __call__(self, lag_s: float) -> None:
         self._metrics.loop_lag.set(lag_s)
+        self._until_expire_s -= TICK_S
+        if self._until_expire_s <= 0:
+            self._until_expire_s = EXPIRE_S
+            self._cache.expire(time.time())
         self._silent_s += TICK_S + lag_s
         if self._notifier.watchdog_s and self._silent_s >= self._notifier.watchdog_s / 2:
             self._silent_s = 0.0
@@ -77,11 +87,12 @@ class _Ticker:
 class Daemon:
     """What signals act on: the server and the generation that it serves."""
 
-    def __init__(self, path: Path, core: wiring.Core, lag: LagMeter) -> None:
+    def __init__(self, path: Path, core: wiring.Core, lag: LagMeter, make_driver: wiring.MakeDriver) -> None:
         self.core = core
         self.ready = False  # from the moment that both listeners are up until the drain begins
         self._path = path
         self._lag = lag
+        self._make_driver = make_driver
         self._stopping = asyncio.Event()
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -91,7 +102,9 @@ class Daemon:
 
     def build(self, config: Config) -> wiring.Generation:
         limit = config.server.shed_lag_s
-        return wiring.build(config, self.core, overloaded=lambda: self._lag.now_s > limit)
+        return wiring.build(
+            config, self.core, overloaded=lambda: self._lag.now_s > limit, make_driver=self._make_driver
+        )
 
     async def until_stopped(self) -> None:
         loop = asyncio.get_running_loop()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from agi_lookup import config as configuration
 from agi_lookup import wiring
-from agi_lookup.cache.sqlite import Mode, writer_pid
+from agi_lookup.cache.sqlite import Mode
+from agi_lookup.cache.sqlite.lock import server_pid
 from agi_lookup.config import Config
 from agi_lookup.lookup.resolver import FLIGHT_S
 from agi_lookup.metrics import Metrics
@@ -22,7 +23,7 @@ def read_config(named: Path | None) -> Config:
 
 def server_runs(config: Config) -> bool:
     """Does another process hold the cache's write lock for as long as it lives?"""
-    return config.cache.disk and writer_pid(config.state_dir / CACHE_FILE) is not None
+    return config.cache.disk and server_pid(config.state_dir / CACHE_FILE) is not None
 
 
 @asynccontextmanager

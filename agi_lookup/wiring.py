@@ -90,7 +90,7 @@ class Generation:
 
 async def open_core(config: Config, metrics: Metrics, mode: Mode) -> Core:
     """Never fails for the disk's sake: without one, the cache is memory only, and an alarm says so."""
-    memory = MemoryTier(max_numbers=config.cache.memory_numbers, clock=time.time)
+    memory = MemoryTier(config.cache.memory_numbers)
     disk = None
     if config.cache.disk:
         disk = await SqliteTier.open(
@@ -101,8 +101,7 @@ async def open_core(config: Config, metrics: Metrics, mode: Mode) -> Core:
             on_alarm=metrics.alarm,
             count=metrics.event,
         )
-    cache = TieredCache(memory, disk, count=metrics.event)
-    return Core(metrics, cache, SingleFlight(config.server.max_lookups))
+    return Core(metrics, TieredCache(memory, disk, count=metrics.event), SingleFlight(config.server.max_lookups))
 
 
 def build(

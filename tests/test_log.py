@@ -52,7 +52,7 @@ def test_a_closed_log_is_counted_not_raised() -> None:
     """O7."""
     reader, writer = os.pipe()
     os.close(reader)
-    dropped = []
+    dropped: list[int] = []
     sink = LineSink(writer, dropped.append)
     sink.msg("lost")
     sink.close()

@@ -92,10 +92,11 @@ def test_the_providers_own_name_wins() -> None:
 
 def test_ones_own_files_win_and_the_last_by_name_wins(tmp_path: Path) -> None:
     write(tmp_path, "10-mine.csv", HEADER + "208,01,FR,Mine,,\n999,99,,Private,,\n")
-    write(tmp_path, "20-last.csv", "mnc,mcc,operator\n01,208,Last\n")
+    for number in (70, 20, 90, 40, 60, 30, 50, 80):  # whatever the order on disk
+        write(tmp_path, f"{number}.csv", f"mnc,mcc,operator\n01,208,{number}\n")
     write(tmp_path, "notes.txt", "not read")
     table = load(tmp_path)
-    assert (table.name("208", "01"), table.name("999", "99")) == ("Last", "Private")
+    assert (table.name("208", "01"), table.name("999", "99")) == ("90", "Private")
     assert table.name("208", "10") == "SFR"
 
 

@@ -31,7 +31,7 @@ def verdict(
     method: Method = Method.HLR,
     stale: bool = False,
 ) -> Verdict:
-    sourced = liveness and Sourced(liveness, "fake", method, 0.0, CacheState.MISS, stale=stale)
+    sourced = Sourced(liveness, "fake", method, 0.0, CacheState.MISS, stale=stale) if liveness else None
     return evaluate(build(options), Facts(NUMBER, LookupOutcome(liveness=sourced)))
 
 

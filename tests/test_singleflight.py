@@ -89,7 +89,7 @@ async def test_a_full_sky_refuses_new_keys_and_still_takes_waiters() -> None:
     second = asyncio.create_task(flights.run("a", start, deadline=soon()))
     await asyncio.sleep(0)
     gate.set()
-    assert await asyncio.gather(first, second) == ["answer", "answer"]
+    assert [await first, await second] == ["answer", "answer"]
 
 
 async def test_random_leavers_never_hurt_the_flight_or_the_others() -> None:

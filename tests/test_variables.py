@@ -35,8 +35,8 @@ def outcome(
     state = CacheState.STALE if stale else CacheState.FRESH
     return LookupOutcome(
         Status.OK,
-        identity and Sourced(identity, "npl", Method.HLR, observed_at, state, stale),
-        liveness and Sourced(liveness, "hlr", Method.HLR, observed_at, state),
+        Sourced(identity, "npl", Method.HLR, observed_at, state, stale) if identity else None,
+        Sourced(liveness, "hlr", Method.HLR, observed_at, state) if liveness else None,
     )
 
 

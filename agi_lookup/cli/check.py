@@ -41,10 +41,11 @@ def command(named: Path | None, as_json: bool) -> None:
 async def _build(config: Config) -> None:
     """Build all that the config names (tables, providers), with a cache in memory."""
     from agi_lookup import wiring
+    from agi_lookup.cache.sqlite import Mode
     from agi_lookup.metrics import Metrics
 
     memory_only = config.model_copy(update={"cache": config.cache.model_copy(update={"disk": False})})
-    core = await wiring.open_core(memory_only, Metrics(), wiring.Mode.TOOL)
+    core = await wiring.open_core(memory_only, Metrics(), Mode.TOOL)
     generation = wiring.build(memory_only, core)
     await generation.close()
     await core.close(0.0)

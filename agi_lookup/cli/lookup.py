@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--timeout-ms", type=click.IntRange(10, 10_000), default=10_000, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a number.")
 @click.pass_obj
-def command(named: Path | None, numbers: tuple[str, ...], as_json: bool, **asked: Any) -> None:
+def command(named: Path | None, /, numbers: tuple[str, ...], as_json: bool, **asked: Any) -> None:
     """Look numbers up through cache and sources. A running server is asked, so that one cache serves both."""
     import asyncio
     import json

@@ -71,7 +71,7 @@ def _best(answers: list[Sourced[Fact]], held: Sourced[Fact] | None) -> Sourced[F
 
 def total(attempts: Iterable[Attempt]) -> tuple[Decimal | None, str | None]:
     """What the attempts cost together; None for none, or for several currencies: those are never added up."""
-    costs = [(a.cost, a.currency) for a in attempts if a.cost is not None]
+    costs = [(a.cost, a.currency) for a in attempts if a.cost is not None and a.currency]
     currencies = {currency for _, currency in costs}
     if len(currencies) != 1:
         return None, None

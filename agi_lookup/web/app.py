@@ -7,6 +7,7 @@ request must name a loopback host, so that a web page on the operator's desktop 
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
@@ -14,7 +15,7 @@ import structlog
 from aiohttp import web
 
 from agi_lookup.agi.request import AgiRefused, parse_options
-from agi_lookup.cache.base import entry_json
+from agi_lookup.cache.codec import to_line
 from agi_lookup.call import CallRequest
 from agi_lookup.domain.errors import NumberError
 from agi_lookup.domain.model import Facet
@@ -129,7 +130,7 @@ class Web:
 
     async def _cache_get(self, request: web.Request) -> web.Response:
         hits = await self._serving.core.cache.get(self._number(request), frozenset(Facet))
-        return web.json_response({"entries": [entry_json(entry) for entry in hits.values()]})
+        return web.json_response({"entries": [json.loads(to_line(entry)) for entry in hits.values()]})
 
     async def _cache_forget(self, request: web.Request) -> web.Response:
         return web.json_response({"forgotten": await self._serving.core.cache.forget(self._number(request))})
