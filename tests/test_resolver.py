@@ -394,7 +394,8 @@ async def test_a_memory_hit_reads_no_other_tier() -> None:
     assert world.cache.reads == reads
 
 
-async def test_a_source_with_no_free_connection_is_busy_not_queued_for_ever() -> None:
+async def test_nobody_is_paid_for_a_call_that_has_gone_on() -> None:
+    """P15: the only connection is in use past the deadline of the second call, which is then not asked for at all."""
     gate = asyncio.Event()
     npl = source(answer(), gate=gate)
     world = World(npl, concurrency=1)
@@ -402,9 +403,23 @@ async def test_a_source_with_no_free_connection_is_busy_not_queued_for_ever() ->
     await asyncio.sleep(0.01)
 
     second = await world.ask(replace(NUMBER, e164="+447400123457"), within_s=0.05)
-
-    assert second.status is Status.TIMEOUT
-    assert npl.requests == 1
+    await asyncio.sleep(0.05)
     gate.set()
     await first
     await world.settle()
+
+    assert second.status is Status.TIMEOUT
+    assert npl.requests == 1
+
+
+async def test_no_second_source_is_asked_for_a_call_that_has_gone_on() -> None:
+    gate = asyncio.Event()
+    second = source(answer(), name="second")
+    world = World(source(DOWN, name="first", gate=gate), second)
+
+    late = await world.ask(within_s=0.02)
+    gate.set()
+    await world.settle()
+
+    assert late.status is Status.TIMEOUT
+    assert second.requests == 0

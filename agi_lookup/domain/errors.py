@@ -62,13 +62,13 @@ class ProviderTimeout(ProviderError):
 
 
 class ProviderUnavailable(ProviderError):
-    """Refused, reset, 5xx: the provider did not do the work, as far as can be seen."""
+    """Not reached, or broken off before anything was sent: the provider did no work."""
 
     code = "unavailable"
 
 
 class ProviderOutcomeUnknown(ProviderUnavailable):
-    """The request was sent and the reply was lost: it may have been billed."""
+    """The request was sent, and the reply was lost or was a 5xx: it may have been billed."""
 
     code = "lost_reply"
     maybe_charged = True

@@ -89,7 +89,7 @@ class Chain:
     async def ask(
         self, number: Number, facets: frozenset[Facet], *, deadline: float, only: str | None = None
     ) -> ChainResult:
-        """Ask until `facets` are known or nobody is left. `deadline` (loop seconds) bounds waiting for a free connection."""
+        """Ask until `facets` are known or nobody is left. after `deadline` (loop seconds) nobody more is asked."""
         answers: list[LookupAnswer] = []
         attempts: list[Attempt] = []
         error: ProviderError | None = None
@@ -97,6 +97,8 @@ class Chain:
             wanted = facets - known(answers)
             if not wanted & link.provides or only not in (None, link.name):
                 continue
+            if asyncio.get_running_loop().time() >= deadline:
+                break
             result, attempt = await self._ask(link, number, deadline)
             attempts.append(attempt)
             if isinstance(result, ProviderError):

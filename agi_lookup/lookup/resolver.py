@@ -32,7 +32,9 @@ from agi_lookup.lookup.freshness import Lifetimes, entries, state, supersedes
 from agi_lookup.lookup.singleflight import SingleFlight
 
 FLIGHT_S: Final = 30.0
-"""A flight's own budget, for its sources one after another: longer than any call, so that late answers are kept."""
+"""How long a flight is given to land when the process stops or its connections retire: some sources' time-outs in a row."""
+REFRESH_WAIT_S: Final = 1.0
+"""How long a refresh, which no call waits for, may wait for a free connection."""
 
 
 class Cache(Protocol):
@@ -113,7 +115,8 @@ class Resolver:
     def _refresh_behind(self, query: LookupQuery, hits: Hits, now: float) -> None:
         stale = frozenset(facet for facet, entry in hits.items() if state(entry, now) is CacheState.STALE)
         if stale:
-            self.flights.launch(_key(query), lambda: self._fly(query, stale, hits))
+            deadline = asyncio.get_running_loop().time() + REFRESH_WAIT_S
+            self.flights.launch(_key(query), lambda: self._fly(query, stale, hits, deadline))
 
     async def _ask(self, query: LookupQuery, wanted: frozenset[Facet], hits: Hits, deadline: float) -> LookupOutcome:
         """Fly for what the cache cannot answer; whatever happens, the outcome says all that is known."""
@@ -134,11 +137,13 @@ class Resolver:
         self, query: LookupQuery, wanted: frozenset[Facet], hits: Hits, deadline: float
     ) -> ChainResult:
         """Share the number's flight; where it was after less than we want, fly once more for the rest."""
-        result = await self.flights.run(_key(query), lambda: self._fly(query, wanted, hits), deadline=deadline)
+        result = await self.flights.run(
+            _key(query), lambda: self._fly(query, wanted, hits, deadline), deadline=deadline
+        )
         rest = wanted - result.asked
         if not rest:
             return result
-        more = await self.flights.run(_key(query), lambda: self._fly(query, rest, hits), deadline=deadline)
+        more = await self.flights.run(_key(query), lambda: self._fly(query, rest, hits, deadline), deadline=deadline)
         return ChainResult(
             more.asked | result.asked,
             more.answers + result.answers,
@@ -146,9 +151,11 @@ class Resolver:
             result.attempts + more.attempts,
         )
 
-    async def _fly(self, query: LookupQuery, wanted: frozenset[Facet], hits: Hits) -> ChainResult:
-        """Ask the chain and keep what it says, whoever still waits."""
-        deadline = asyncio.get_running_loop().time() + FLIGHT_S
+    async def _fly(self, query: LookupQuery, wanted: frozenset[Facet], hits: Hits, deadline: float) -> ChainResult:
+        """Ask the chain and keep what it says, whoever still waits.
+
+        What is asked is waited for; but nothing more is asked after `deadline`, when the call that wanted it has gone on.
+        """
         try:
             result = await self.chain.ask(query.number, wanted, deadline=deadline, only=query.provider)
             result = replace(result, answers=tuple(self._completed(answer) for answer in result.answers))
