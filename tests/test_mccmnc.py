@@ -92,7 +92,7 @@ def test_the_providers_own_name_wins() -> None:
 
 def test_ones_own_files_win_and_the_last_by_name_wins(tmp_path: Path) -> None:
     write(tmp_path, "10-mine.csv", HEADER + "208,01,FR,Mine,,\n999,99,,Private,,\n")
-    for number in (70, 20, 90, 40, 60, 30, 50, 80):  # whatever the order on disk
+    for number in range(90, 20, -1):  # whatever the order on disk
         write(tmp_path, f"{number}.csv", f"mnc,mcc,operator\n01,208,{number}\n")
     write(tmp_path, "notes.txt", "not read")
     table = load(tmp_path)
