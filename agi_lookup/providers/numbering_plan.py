@@ -1,0 +1,59 @@
+"""The offline numbering plan as a source: what a number says of itself, with nobody asked and nothing paid.
+
+API: libphonenumber's metadata and carrier prefixes, as shipped with the phonenumbers package.
+Quirk: the carrier is the one that the range was issued to. Where numbers can move it is stated as `orig_carrier` and never as
+the current one, and `ported` stays unknown; only where they cannot is it both. Reachability is never stated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import ClassVar, Final
+
+import phonenumbers
+from phonenumbers import carrier
+
+from agi_lookup.domain.model import Facet, Identity, LookupAnswer, Method, Number, NumberType, Tri
+from agi_lookup.providers.base import Lookup
+
+NAME: Final = "plan"
+_ISSUED_TO_CARRIERS: Final = frozenset({NumberType.MOBILE, NumberType.MOBILE_OR_LANDLINE, NumberType.PAGER})
+
+
+class NumberingPlan:
+    """A `Provider` that needs no account. Nothing to configure: it stands behind all others."""
+
+    kind: ClassVar[str] = "numbering_plan"
+    provides = frozenset({Facet.IDENTITY})
+
+    def __init__(self, name: str = NAME) -> None:
+        self.name = name
+
+    def lookup(self, numbers: Sequence[Number], now: float) -> Lookup:
+        yield from ()
+        return {number.e164: self.answer(number, now) for number in numbers}
+
+    def answer(self, number: Number, now: float) -> LookupAnswer:
+        """What the plan knows of a number; `now` is Unix seconds."""
+        return LookupAnswer(number.e164, self.name, Method.PLAN, now, identity=identity(number), cost=Decimal(0))
+
+
+def identity(number: Number) -> Identity:
+    """Type, country and issuing carrier; the current carrier only where numbers of this kind cannot change it."""
+    issuer = issuing_carrier(number)
+    fixed = number.portable is Tri.NO
+    return Identity(
+        carrier=issuer if fixed else None,
+        orig_carrier=issuer,
+        ported=Tri.NO if fixed else Tri.UNKNOWN,
+        type=number.type,
+        country=number.country,
+    )
+
+
+def issuing_carrier(number: Number) -> str | None:
+    """The English name of the carrier that the number's range was issued to."""
+    if number.valid is not Tri.YES or number.type not in _ISSUED_TO_CARRIERS:
+        return None
+    return carrier.name_for_valid_number(phonenumbers.parse(number.e164), "en") or None
