@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.asterisk.lab import Asterisk
+from tests.asterisk.lab import Asterisk, running
 from tests.asterisk.root import Unavailable, asterisk_root
 
 HERE = Path(__file__).parent
@@ -42,8 +42,8 @@ def root(pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture(scope="session")
 def asterisk(root: Path) -> Iterator[Asterisk]:
-    with Asterisk(root) as running:
-        yield running
+    with running(root) as instance:
+        yield instance
 
 
 @pytest.fixture(autouse=True)

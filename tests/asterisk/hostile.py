@@ -1,7 +1,7 @@
 """Calls that try to forge what Asterisk tells an AGI server, by the place that they write to.
 
-PJSIP un-escapes `%XX` in the user part of a URI, and Asterisk prints the result raw into the AGI environment. (A raw space, quote or
-bracket in the user part makes PJSIP drop the packet, so those come percent-encoded.)
+PJSIP un-escapes `%XX` in the user part of a URI, and Asterisk prints the result raw into the AGI environment. (A raw space, quote
+or bracket in the user part makes PJSIP drop the packet, so those come percent-encoded.)
 """
 
 from __future__ import annotations

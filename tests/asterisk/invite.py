@@ -67,7 +67,9 @@ class _Caller(asyncio.DatagramProtocol):
 
     def _send(self, method: bytes, to_tag: bytes = b"") -> None:
         source, port = self._transport.get_extra_info("sockname")
-        headers = b"".join(_bytes(name) + b": " + _bytes(value) + b"\r\n" for name, value in self._invite.headers.items())
+        headers = b"".join(
+            _bytes(name) + b": " + _bytes(value) + b"\r\n" for name, value in self._invite.headers.items()
+        )
         self._transport.sendto(
             REQUEST
             % {

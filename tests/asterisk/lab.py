@@ -10,20 +10,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import parse_qsl
 
 from agi_lookup.variables import VARIABLES, full_name
+from tests.asterisk.ami import Ami
 from tests.asterisk.root import asterisk_root, modules_dir
 
 CONFIG: Final = Path(__file__).parent / "etc"
@@ -38,6 +39,7 @@ REPORTED: Final = {name: name for name in (*LOOKUP_VARIABLES, "AGISTATUS", "DIAL
 }
 """What a call reports at each place, by its name there."""
 
+IN_ROOT: Final = ("setpriv", "--pdeathsig", "KILL", "chroot")
 START_TIMEOUT_S: Final = 20
 STOP_TIMEOUT_S: Final = 5
 
@@ -70,35 +72,31 @@ class Call:
         ]
 
 
-@dataclass
+@contextmanager
+def running(root: Path | None = None) -> Iterator[Asterisk]:
+    """Start an Asterisk of the fetched root (or another), and leave nothing of it behind."""
+    root = root or asterisk_root()
+    with (
+        TemporaryDirectory(prefix="lab-", dir=root / "tmp", ignore_cleanup_errors=True) as home,
+        Asterisk(root, Path(home)) as asterisk,
+    ):
+        yield asterisk
+
+
 class Asterisk:
-    """One running Asterisk; `with Asterisk() as asterisk:`."""
+    """One instance with the directories of `home`, a path in `root`; it runs within `with`."""
 
-    root: Path = field(default_factory=asterisk_root)
-
-    def __enter__(self) -> Self:
-        self.home = Path(tempfile.mkdtemp(prefix="lab-", dir=self.root / "tmp"))
-        try:
-            self._configure()
-            self._start()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-        shutil.rmtree(self.home, ignore_errors=True)
+    def __init__(self, root: Path, home: Path) -> None:
+        self.root = root
+        self.home = home
+        self.sip_port = _free_port(socket.SOCK_DGRAM)
+        self.ami_port = _free_port(socket.SOCK_STREAM)
+        self._ids = itertools.count(1)
+        self._configure()
 
     def _configure(self) -> None:
         for name in ("etc", "lib", "log", "results", "run", "spool"):
             (self.home / name).mkdir()
-        self.sip_port = _free_port(socket.SOCK_DGRAM)
-        self.ami_port = _free_port(socket.SOCK_STREAM)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._ids = itertools.count(1)
         placeholders = {
             "@home@": self.inside(self.home),
             "@modules@": modules_dir(self.root),
@@ -113,51 +111,57 @@ class Asterisk:
             (self.home / "etc" / template.name).write_text(text)
 
     def inside(self, path: Path) -> str:
+        """The path as it is called in the root."""
         return f"/{path.relative_to(self.root)}"
-
-    @property
-    def _config(self) -> str:
-        return self.inside(self.home / "etc/asterisk.conf")
 
     # ------------------------------------------------------------------------------------------------ the process
 
-    def _start(self) -> None:
-        """Asterisk dies with us, even when we are killed: setpriv asks the kernel for that."""
-        with (self.home / "log/console").open("wb") as console:
-            self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "chroot", self.root, "asterisk", "-f", "-C", self._config],
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                cwd="/",
-            )
+    def __enter__(self) -> Self:
+        """Start. Asterisk dies with us even when we are killed: setpriv asks the kernel for that."""
+        self._process = subprocess.Popen(
+            [*IN_ROOT, self.root, "asterisk", "-f", "-C", self._config],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+        )
+        try:
+            self._wait_until_booted()
+            self._ami = Ami(self.ami_port)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ami.close()
+        self._stop()
+
+    def _wait_until_booted(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while "fully booted" not in self.cli("core waitfullybooted"):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"Asterisk did not start:\n{(self.home / 'log/console').read_text()}\n{self.log()}")
+                raise RuntimeError(f"Asterisk did not start: {self.log()[-4000:]}")
             time.sleep(0.05)
 
-    def stop(self) -> None:
-        if self._process is None:
-            return
+    def _stop(self) -> None:
         self._process.terminate()
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process = None
 
     @property
     def pid(self) -> int:
-        assert self._process is not None
         return self._process.pid
 
     @property
     def is_alive(self) -> bool:
         """It runs and still answers its console: a crashed or wedged Asterisk does not."""
-        running = self._process is not None and self._process.poll() is None
-        return running and "System uptime" in self.cli("core show uptime")
+        return self._process.poll() is None and "System uptime" in self.cli("core show uptime")
 
     def pause(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
@@ -170,7 +174,7 @@ class Asterisk:
     def run(self, *command: str, timeout_s: float = 30) -> subprocess.CompletedProcess[str]:
         """Run a command inside the root, from this instance's home."""
         return subprocess.run(
-            ["setpriv", "--pdeathsig", "KILL", "chroot", self.root, *command],
+            [*IN_ROOT, self.root, *command],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -179,11 +183,16 @@ class Asterisk:
             check=False,
         )
 
+    @property
+    def _config(self) -> str:
+        return self.inside(self.home / "etc/asterisk.conf")
+
     def cli(self, command: str) -> str:
         return self.run("asterisk", "-C", self._config, "-rx", command).stdout
 
     def log(self) -> str:
-        return (self.home / "log/full").read_text(errors="replace")
+        path = self.home / "log/full"
+        return path.read_text(errors="replace") if path.exists() else "no log was written"
 
     def load_dialplan(self, text: str) -> None:
         """Add contexts of a test to the running dialplan; they stay until the instance ends."""
@@ -211,7 +220,8 @@ class Asterisk:
         """
         call_id = self.new_id()
         variables |= {"LAB_ID": call_id, "LAB_CONTEXT": context, "LAB_NUMBER": number}
-        await self._originate(caller, patience_s, variables)
+        inherited = {f"__{name}": str(value) for name, value in variables.items()}
+        self._ami.originate("Local/s@lab/n", caller=caller, patience_s=patience_s, variables=inherited)
         return await self.result(call_id, timeout_s=patience_s + 10)
 
     async def result(self, call_id: str, timeout_s: float = 10) -> Call:
@@ -225,26 +235,6 @@ class Asterisk:
                 return Call(places)
             await asyncio.sleep(0.01)
         raise TimeoutError(f"{call_id} did not end: {path.read_text() if path.exists() else 'no trace of it'}")
-
-    async def _originate(self, caller: str, patience_s: float, variables: Mapping[str, str | float]) -> None:
-        """Start a call over AMI, whose Originate takes variables (unlike the console's)."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.ami_port)
-        headers = [f"Variable: __{name}={_quoted(str(value))}" for name, value in variables.items()]
-        headers += [f"CallerID: {caller}", f"Timeout: {round(patience_s * 1000)}", "Async: true"]
-        headers += ["Channel: Local/s@lab/n", "Application: Wait", "Data: 60"]
-        try:
-            for action in (["Action: Login", "Username: lab", "Secret: lab"], ["Action: Originate", *headers]):
-                writer.write("\r\n".join([*action, "", ""]).encode())
-                response = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
-                assert b"Response: Success" in response, response
-        finally:
-            writer.close()
-            await writer.wait_closed()
-
-
-def _quoted(value: str) -> str:
-    """As AMI's Variable header wants it: a plain comma would begin a second variable."""
-    return "".join(f"\\{char}" if char in '\\",' else char for char in value)
 
 
 def _free_port(kind: socket.SocketKind) -> int:

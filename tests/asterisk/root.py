@@ -137,7 +137,7 @@ def _without_dns(root: Path) -> None:
 
 
 def _write_if_changed(path: Path, text: str) -> None:
-    if path.read_text() != text:
+    if not path.exists() or path.read_text() != text:
         path.write_text(text)
 
 
