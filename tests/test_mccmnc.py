@@ -129,6 +129,14 @@ def test_a_bad_line_is_named_with_file_and_line(tmp_path: Path, text: str, error
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is no folder"):
         load(tmp_path / "missing")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ConfigError, match=r"folder\.csv: cannot be read"):
+        load(tmp_path)
+    (tmp_path / "folder.csv").rmdir()
+    write(tmp_path, "huge.csv", "#" * (mccmnc.MAX_FILE_BYTES + 1))
+    with pytest.raises(ConfigError, match=r"huge\.csv: larger than"):
+        load(tmp_path)
+    (tmp_path / "huge.csv").unlink()
     (tmp_path / "latin.csv").write_bytes(HEADER.encode() + b"208,01,FR,T\xe9l\xe9,,\n")
     with pytest.raises(ConfigError, match="not UTF-8"):
         load(tmp_path)

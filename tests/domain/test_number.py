@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agi_lookup.domain.dial_plan import DialPlan
 from agi_lookup.domain.errors import NumberError
 from agi_lookup.domain.model import Number, NumberClass, NumberType, Tri
-from agi_lookup.domain.number import normalise
+from agi_lookup.domain.number import normalise, preload
 from tests.domain import numbering
 from tests.domain.numbering import PLANS, REGIONS
 
@@ -192,3 +192,10 @@ def test_a_trunk_prefix_of_ones_own_is_taken_off() -> None:
     plan = DialPlan(country="GB", national="55", international=("77",))
     assert normalise("557400123456", plan).e164 == "+447400123456"
     assert normalise("7733612345678", plan).e164 == "+33612345678"
+
+
+@pytest.mark.parametrize("initial", sorted({region[0] for region in REGIONS}))
+def test_any_countrys_plan_can_be_made_ready(initial: str) -> None:
+    """The server does so at start: no example of libphonenumber may stop it."""
+    for region in (region for region in REGIONS if region[0] == initial):
+        preload(DialPlan(country=region, outside_line=("0",)))
