@@ -1,7 +1,7 @@
 """`AGI(agi-lookup-agi,NUMBER,UNIQUEID,TOKEN...)`: one process for one call, on pyst2's `AGI` class. No daemon is needed.
 
-It takes the same arguments and sets the same variables as the server, at the price of starting Python for each call (most of a
-second). Where a server runs on the same cache, that one is asked, since one process writes a cache.
+It takes the same arguments and sets the same variables as the server, at the price of starting Python for each call: most of a
+second, on top of the deadline. Where a server runs on the same cache, that one is asked, since one process writes a cache.
 Whatever fails, nothing is committed and the dialplan goes on.
 """
 
@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TextIO
 from asterisk.agi import AGI, AGIException
 
 from agi_lookup.agi.request import AgiRefused, parse_request
-from agi_lookup.agi.wire import MAX_ENV_BYTES, AgiProtocolError, Environment, arrays, parse_environment
+from agi_lookup.agi.wire import (
+    MAX_ENV_BYTES,
+    AgiHangup,
+    AgiProtocolError,
+    Environment,
+    arrays,
+    parse_environment,
+)
 from agi_lookup.domain.errors import AgiLookupError, OutsideError
 
 if TYPE_CHECKING:
@@ -33,16 +40,14 @@ HARD_LIMIT_S: Final = 45.0
 
 def main() -> None:
     """Exit status 0 when the variables are set, else 1 (AGISTATUS=FAILURE)."""
-    started = time.monotonic()
     signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
     signal.setitimer(signal.ITIMER_REAL, HARD_LIMIT_S)
     try:
         head = read_environment(sys.stdin.buffer)
         environment = parse_environment(b"agi_network: yes\nagi_network_script: lookup\n" + head)
         agi = connect(head, sys.stdin, sys.stdout)
-        look_up(environment, started, functools.partial(tell, agi))
-    except (AgiLookupError, AgiRefused, AGIException, OSError, ValueError) as error:
-        # pyst2 reports a peer that closed as ValueError
+        look_up(environment, functools.partial(tell, agi))
+    except (AgiLookupError, AgiRefused, AGIException, OSError) as error:
         print(f"agi-lookup-agi: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -73,18 +78,21 @@ def tell(agi: AGI, pairs: Pairs) -> None:
 
 
 class _Joined:
-    """The environment again, then what follows it."""
+    """The environment again, then what follows it; its end is a hang-up, which pyst2 alone would read for ever (520) or misread."""
 
     def __init__(self, head: str, rest: TextIO) -> None:
         self._head = io.StringIO(head)
         self._rest = rest
 
     def readline(self) -> str:
-        return self._head.readline() or self._rest.readline()
+        line = self._head.readline() or self._rest.readline()
+        if not line:
+            raise AgiHangup("Asterisk closed the connection")
+        return line
 
 
-def look_up(environment: Environment, started: float, tell: Callable[[Pairs], None]) -> None:
-    """Tell what to set; `started` is monotonic seconds. Raises `AgiLookupError` or `AgiRefused`."""
+def look_up(environment: Environment, tell: Callable[[Pairs], None]) -> None:
+    """Tell what to set. Raises `AgiLookupError` or `AgiRefused`."""
     import asyncio  # noqa: PLC0415
 
     from agi_lookup.oneoff import read_config, server_runs  # noqa: PLC0415
@@ -95,7 +103,7 @@ def look_up(environment: Environment, started: float, tell: Callable[[Pairs], No
     if server_runs(config):
         tell(ask_server(config, request))
     else:
-        asyncio.run(look_up_here(config, request, started, tell))
+        asyncio.run(look_up_here(config, request, tell))
 
 
 def ask_server(config: Config, request: CallRequest) -> Pairs:
@@ -111,14 +119,19 @@ def ask_server(config: Config, request: CallRequest) -> Pairs:
     return list(shown["variables"].items())
 
 
-async def look_up_here(config: Config, request: CallRequest, started: float, tell: Callable[[Pairs], None]) -> None:
+async def look_up_here(config: Config, request: CallRequest, tell: Callable[[Pairs], None]) -> None:
     from agi_lookup.guarantee import guaranteed  # noqa: PLC0415
     from agi_lookup.oneoff import opened  # noqa: PLC0415
     from agi_lookup.variables import render  # noqa: PLC0415
 
     async with opened(config) as (core, generation):
+        started = time.monotonic()
         decision = await guaranteed(request, generation.kit, started, core.metrics)
         if decision is None:
             raise OutsideError("too late for an answer")
         ms = int((time.monotonic() - started) * 1000)
         tell(render(decision, prefix=config.variables.prefix, now=time.time(), ms=ms))
+
+
+if __name__ == "__main__":
+    main()
