@@ -47,7 +47,8 @@ def main() -> None:
         environment = parse_environment(b"agi_network: yes\nagi_network_script: lookup\n" + head)
         agi = connect(head, sys.stdin, sys.stdout)
         look_up(environment, functools.partial(tell, agi))
-    except (AgiLookupError, AgiRefused, AGIException, OSError) as error:
+    except (AgiLookupError, AgiRefused, AGIException, OSError, ValueError) as error:
+        # pyst2 reports a HANGUP line as ValueError
         print(f"agi-lookup-agi: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)
 

@@ -113,7 +113,7 @@ def test_what_cannot_be_trusted_commits_nothing(site: Site, data: bytes) -> None
 
 @pytest.mark.parametrize("replies", [b"", b"HANGUP\n", b"510 Invalid or unknown command\n", b"520-Invalid\n"])
 def test_a_caller_who_hangs_up_leaves_no_traceback(site: Site, replies: bytes) -> None:
-    """pyst2 says ValueError for a peer that closed, and would read the usage text of a 520 for ever."""
+    """pyst2 says ValueError for a HANGUP line, and would read the usage text of a 520 for ever."""
     status, _, said = play(site, "447400123401", UNIQUEID, "-", replies=replies)
 
     assert status == 1
