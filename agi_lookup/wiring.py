@@ -18,6 +18,7 @@ from agi_lookup.cache.sqlite import Mode, SqliteTier
 from agi_lookup.cache.tiered import TieredCache
 from agi_lookup.call import CallKit, Profile
 from agi_lookup.config import Config, ProfileOptions
+from agi_lookup.domain.number import preload
 from agi_lookup.lookup.chain import Chain, ChainResult, Link
 from agi_lookup.lookup.resolver import Paying, Resolver
 from agi_lookup.lookup.singleflight import SingleFlight
@@ -124,6 +125,7 @@ def build(
         links[name] = Link(provider, driver, timeout_s=options.timeout_s, max_concurrency=options.max_concurrency)
 
     def profile(name: str, options: ProfileOptions) -> Profile:
+        preload(options.dial_plan)
         chosen = [links[source] for source in (options.sources if options.sources is not None else links)]
         resolver = Resolver(
             cache=core.cache,

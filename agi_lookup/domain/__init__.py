@@ -1,1 +1,1 @@
-"""Pure facts and rules of telephony: no I/O, no clock, no library of the outside but phonenumbers."""
+"""Pure facts and rules of telephony: no I/O and no clock; of libraries only phonenumbers, and pydantic for what a config says."""

@@ -1,7 +1,8 @@
 """The emergency gate: decided on the raw digits, before any strip, with tables in memory and nothing else.
 
 It looks for a code in any of the dresses that dialplans and habits put on it: `911`, `+1911`, `0111911`, `9911`, `9*911`, `112#`,
-`0112`, `+44 0 999`. The rule where a dress is also a number that somebody has:
+`0112`, `+44 0 999`; 112 and 911 also behind any other country's calling code. The rule where a dress is also a number that
+somebody has:
 
 1. The code itself, with `*` or `#` around it, behind a *configured* outside line or tech prefix, is always an emergency.
 2. In any other dress it is one unless libphonenumber calls the digits a valid number of the home country (or, behind its
@@ -20,13 +21,14 @@ from typing import Final, NamedTuple
 import phonenumbers
 
 from agi_lookup.domain.dial_plan import DialPlan, digits_matching, one_of
-from agi_lookup.domain.emergency_codes import codes
+from agi_lookup.domain.emergency_codes import UNIVERSAL, codes
 
 MAX_DRESSED: Final = 64
 """No dress is near as long; what is longer is refused unread, by `number.normalise` too."""
 _SEPARATORS: Final = str.maketrans("", "", " -.()/\t\r\n\0")
 _USUAL_OUTSIDE: Final = ("0", "9")
 _USUAL_IDD: Final = "(?:00|011)"
+_ANY_CALLING_CODE: Final = one_of(map(str, phonenumbers.COUNTRY_CODE_TO_REGION_CODE))
 _MARK: Final = "[*#]{0,2}"
 _PLAIN: Final = re.compile(r"\+?[0-9]+")
 
@@ -66,9 +68,10 @@ def _gate(plan: DialPlan) -> _Gate:
     abroad = rf"(?:\+|{plan.idd})"
     behind_outside = rf"{any_outside}?{_MARK}(?:{carrier})?(?:{abroad}{plan.calling_code})?{trunk}?"
     e164 = rf"(?:\+|{_USUAL_IDD})?{plan.calling_code}{trunk}?"
+    any_country = rf"(?:{abroad}|{_USUAL_IDD}){_ANY_CALLING_CODE}0?{one_of(UNIVERSAL)}"
     return _Gate(
         certain=re.compile(rf"{tech}?{_MARK}{outside}?{_MARK}{code}{_MARK}"),
-        dressed=re.compile(rf"{tech}?{_MARK}(?:{behind_outside}|{e164}|\+){code}{_MARK}"),
+        dressed=re.compile(rf"{tech}?{_MARK}(?:(?:{behind_outside}|{e164}|\+){code}|{any_country}){_MARK}"),
     )
 
 

@@ -136,6 +136,12 @@ def test_the_plans_own_codes_and_carrier_selection_count() -> None:
     assert not is_emergency("4321", PLANS["BR"])
 
 
+@pytest.mark.parametrize("dialled", ["+1911", "001911", "0111911", "+49112", "00390112", "+1911#"])
+def test_112_and_911_behind_another_countrys_code_count(dialled: str) -> None:
+    """Callers abroad dial what their phone book says: `+1911` came from a real PBX."""
+    assert is_emergency(dialled, DialPlan(country="GB"))
+
+
 def test_an_emergency_wins_over_extensions_and_short_codes() -> None:
     plan = DialPlan(country="DE", extensions=("9XXX",), short_codes=("110",))
     assert is_emergency("9112", plan)
