@@ -76,11 +76,12 @@ def _target(named: Path | None, agi: str | None, token: str | None) -> Target:
 def _play(
     target: Target, number: str, uniqueid: str | None, options: tuple[str, ...], hangup_after_s: float | None
 ) -> Played:
-    """Raises `OSError` that says where the server was looked for."""
+    """Raises `OutsideError` that says where the server was looked for."""
     import asyncio
     import os
     import time
 
+    from agi_lookup.domain.errors import OutsideError
     from agi_lookup.sim.asterisk import Behaviour, play
     from agi_lookup.sim.asterisk_args import StackSmashed
     from agi_lookup.sim.asterisk_wire import Call
@@ -92,10 +93,10 @@ def _play(
     try:
         return asyncio.run(play(call, target.host, target.port, behaviour))
     except StackSmashed:
-        raise OSError(0, "sent over 127 quoted words, which kills an Asterisk (asterisk/asterisk#2069)", url) from None
+        raise OutsideError(f"{url}: sent over 127 quoted words: kills an Asterisk (asterisk/asterisk#2069)") from None
     except OSError as error:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error) or "no answer"
-        raise OSError(error.errno, f"{why}; is the server running there?", url) from None
+        raise OutsideError(f"{url}: {why}; is the server running there?") from None
 
 
 def _json(played: Played) -> dict[str, Any]:

@@ -1,0 +1,119 @@
+"""The processes of a benchmark: started, measured through /proc, ended by their own handle whatever happens."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final, Self
+
+TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+PR_SET_PDEATHSIG: Final = 1
+"""prctl(2): the child gets the signal when its parent dies, however it dies."""
+STOP_S: Final = 5.0
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process has used so far, by proc(5): CPU of all its threads; reads and writes with their bytes, sockets included."""
+
+    cpu_s: float
+    read_calls: int
+    write_calls: int
+    read_bytes: int
+    written_bytes: int
+
+    def since(self, before: Usage) -> Usage:
+        return Usage(
+            self.cpu_s - before.cpu_s,
+            self.read_calls - before.read_calls,
+            self.write_calls - before.write_calls,
+            self.read_bytes - before.read_bytes,
+            self.written_bytes - before.written_bytes,
+        )
+
+
+class Child:
+    """A Python module run as a process of its own; `with Child("package.module", ...) as child:`."""
+
+    def __init__(self, module: str, *arguments: str, stderr: IO[bytes] | int = subprocess.DEVNULL) -> None:
+        self._command: Sequence[str] = (sys.executable, "-m", module, *arguments)
+        self._stderr = stderr
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(  # noqa: S603
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env=_environment(),
+            preexec_fn=_die_with_parent,  # noqa: PLW1509  # we have no threads
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        process = self._process
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
+    def first_line(self) -> str:
+        """What it prints first; empty when it ended before."""
+        assert self._process.stdout is not None  # noqa: S101
+        line: bytes = self._process.stdout.readline()
+        return line.decode().strip()
+
+    def usage(self) -> Usage:
+        stat = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        io = _fields(Path(f"/proc/{self.pid}/io"))
+        ticks = int(stat[11]) + int(stat[12])
+        return Usage(ticks / TICKS_PER_S, io["syscr"], io["syscw"], io["rchar"], io["wchar"])
+
+    def rss_kib(self) -> int:
+        """Resident memory now."""
+        return _fields(Path(f"/proc/{self.pid}/status"))["VmRSS"]
+
+    def open_files(self) -> list[str]:
+        """What its descriptors point to: paths, `socket:[...]`, `pipe:[...]`."""
+        folder = Path(f"/proc/{self.pid}/fd")
+        return sorted(os.readlink(entry) for entry in folder.iterdir())
+
+
+def _environment() -> Mapping[str, str]:
+    """The package that runs now is the package that is measured, wherever the command was given."""
+    root = Path(__file__).parents[2]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH"))))}
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _fields(path: Path) -> dict[str, int]:
+    """`Name:  123 kB` lines whose value begins with a whole number."""
+    pairs = (line.partition(":")[::2] for line in path.read_text().splitlines())
+    return {name: int(value.split()[0]) for name, value in pairs if value.strip().split(" ")[0].isdigit()}

@@ -1,0 +1,204 @@
+"""Cache hits, side by side: our server, a constant-answer responder, and pyst2 on threads that sets ten variables one by one.
+
+The rounds are interleaved (A B C, A B C, ...), so that what else happens on the machine meets all three. Ours answers numbers that
+it learned from the simulated vendor before; the vendor's bill proves that it asks no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from agi_lookup.bench import calls
+from agi_lookup.bench.children import Child
+from agi_lookup.bench.figures import Figures, Spread, measure
+from agi_lookup.bench.load import Closed, Open, Planned, run
+from agi_lookup.bench.subject import Subject, serving, simulated_vendor, write_config
+from agi_lookup.domain.errors import OutsideError
+from agi_lookup.sim.asterisk import play
+from agi_lookup.sim.asterisk_wire import Call
+
+OPEN_CALLS_PER_S: Final = 400.0
+"""What all three can do on a small machine."""
+TEN: Final = 10
+LEARN_AT_ONCE: Final = 4
+"""As many connections as the vendor's account allows."""
+LEARN_S: Final = 60.0
+PROVIDER: Final = """
+providers:
+  npl:
+    kind: numberportabilitylookup
+    base_url: {url}/npl
+    allow_private: true
+    user: sim-user
+    password: sim-pass
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the three."""
+
+    name: str
+    process: Child
+    port: int
+    plan: tuple[Planned, ...]  # called in turn, for ever
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How long and how hard to measure."""
+
+    duration_s: float
+    repeat: int
+    concurrency: int
+    numbers: int
+
+    @property
+    def paces(self) -> dict[str, Closed | Open]:
+        return {"closed": Closed(self.concurrency), "open": Open(OPEN_CALLS_PER_S)}
+
+
+def side_by_side(folder: Path, effort: Effort) -> dict[str, Any]:
+    """All rounds; the report's `hits`. Raises `OutsideError` when a server does not start or a number cannot be learned."""
+    with ExitStack() as stack:
+        vendor = stack.enter_context(simulated_vendor())
+        config = write_config(folder, PROVIDER.format(url=vendor))
+        ours = stack.enter_context(serving(config))
+        plan = _learn(ours, effort.numbers)
+        sides = [Side("ours", ours.process, ours.port, plan), *_references(stack, _answer(ours), plan[0])]
+        asked, logged, files = _requests(vendor), _size(ours), ours.process.open_files()
+        rounds = _rounds(sides, effort)
+        return {
+            **_report(rounds, effort),
+            "numbers": effort.numbers,
+            "no_io_of_ours": {
+                "provider_requests": _requests(vendor) - asked,
+                "files_opened": len(set(_regular(ours.process.open_files())) - set(_regular(files))),
+                **_io(rounds, (_size(ours) - logged) / _calls(rounds["ours"])),
+            },
+        }
+
+
+def _learn(ours: Subject, count: int) -> tuple[Planned, ...]:
+    """Have the server ask the vendor for every number once, and check that it knows them."""
+    numbers = [calls.number(index) for index in range(count)]
+    for cache in ("miss", "fresh"):
+        asked = iter([calls.lookup(number, cache=cache) for number in numbers])
+        load = run(asked, ours.port, Closed(LEARN_AT_ONCE), LEARN_S)
+        if load.right != count:
+            raise OutsideError(f"the server answered {load.right} of {count} numbers right ({cache}); see its log")
+    return tuple(calls.lookup(number, cache="fresh") for number in numbers)
+
+
+def _answer(ours: Subject) -> str:
+    """The line that a hit is answered with."""
+    call = Call((calls.number(0), calls.UNIQUEID, "-"), uniqueid=calls.UNIQUEID)
+    [line] = asyncio.run(play(call, "127.0.0.1", ours.port)).commands
+    return line
+
+
+def _references(stack: ExitStack, line: str, call: Planned) -> Iterator[Side]:
+    """The same bytes as ours; the first ten of the variables for pyst2."""
+    constant = stack.enter_context(Child("agi_lookup.bench.peers", "constant", line))
+    yield _reference("constant", constant, call, [f"{line}\n".encode()])
+    pairs = list(calls.variables(f"{line}\n".encode()).items())[:TEN]
+    pyst2 = stack.enter_context(
+        Child("agi_lookup.bench.peers", "pyst2", *(f"{n.decode()}={v.decode()}" for n, v in pairs))
+    )
+    yield _reference("pyst2", pyst2, call, [b'SET VARIABLE "%s" "%s"\n' % pair for pair in pairs])
+
+
+def _reference(name: str, process: Child, call: Planned, right: list[bytes]) -> Side:
+    port = process.first_line()
+    if not port:
+        raise OutsideError(f"the {name} responder did not start")
+    return Side(name, process, int(port), (Planned(call.environment, lambda lines: lines == right),))
+
+
+Rounds = dict[str, dict[str, list[Figures]]]
+"""By side, by pace, in order."""
+
+
+def _rounds(sides: list[Side], effort: Effort) -> Rounds:
+    rounds: Rounds = {side.name: {pace: [] for pace in effort.paces} for side in sides}
+    for _ in range(effort.repeat):
+        for name, pace in effort.paces.items():
+            for side in sides:
+                plan = itertools.cycle(side.plan)
+                rounds[side.name][name].append(measure(side.process, plan, side.port, pace, effort.duration_s))
+    return rounds
+
+
+def _report(rounds: Rounds, effort: Effort) -> dict[str, Any]:
+    return {
+        "sides": {
+            side: {pace: _together(measured) for pace, measured in paces.items()} for side, paces in rounds.items()
+        },
+        "ratios": {
+            f"ours_to_{side}": {
+                pace: {
+                    name: asdict(Spread.of_ratios(_each(rounds["ours"][pace], name), _each(rounds[side][pace], name)))
+                    for name in ("cpu_us_a_call", "calls_per_s", "p50_ms", "p99_ms")
+                }
+                for pace in effort.paces
+            }
+            for side in rounds
+            if side != "ours"
+        },
+    }
+
+
+def _together(measured: list[Figures]) -> dict[str, Any]:
+    """Counts are summed, the rest is spread."""
+    counts = ("calls", "wrong", "failed", "early_bytes")
+    return {
+        field.name: int(sum(_each(measured, field.name)))
+        if field.name in counts
+        else asdict(Spread.of(_each(measured, field.name)))
+        for field in fields(Figures)
+    }
+
+
+def _each(measured: list[Figures], name: str) -> list[float]:
+    return [getattr(figures, name) for figures in measured]
+
+
+def _calls(paces: dict[str, list[Figures]]) -> int:
+    return max(1, sum(figures.calls for measured in paces.values() for figures in measured))
+
+
+def _io(rounds: Rounds, logged_a_call: float) -> dict[str, float]:
+    """The constant responder reads one environment and one reply and writes one line; what is beyond that, and no log, is ours."""
+
+    def mean(side: str, name: str) -> float:
+        total = sum(getattr(f, name) * f.calls for measured in rounds[side].values() for f in measured)
+        return float(total) / _calls(rounds[side])
+
+    return {
+        "log_bytes_a_call": logged_a_call,
+        "other_read_bytes_a_call": mean("ours", "read_bytes_a_call") - mean("constant", "read_bytes_a_call"),
+        "other_written_bytes_a_call": mean("ours", "written_bytes_a_call")
+        - mean("constant", "written_bytes_a_call")
+        - logged_a_call,
+    }
+
+
+def _requests(vendor: str) -> int:
+    with urllib.request.urlopen(f"{vendor}/_sim/bill", timeout=5) as reply:  # noqa: S310  # our own simulator
+        return int(json.load(reply)["npl"]["requests"])
+
+
+def _size(ours: Subject) -> int:
+    return ours.log.stat().st_size
+
+
+def _regular(paths: list[str]) -> list[str]:
+    return [path for path in paths if path.startswith("/")]
