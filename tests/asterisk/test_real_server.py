@@ -1,0 +1,157 @@
+"""The server as users run it behind a real Asterisk: answers under load, and calls that go on whatever happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.asterisk.hostile import CALLER, DIALLED, NUMBER
+from tests.asterisk.lab import LOOKUP_VARIABLES, Asterisk, Call
+from tests.asterisk.sipp import Load, sipp
+from tests.asterisk.test_agistatus import UNKNOWN
+from tests.asterisk.test_dialplan import sip_call
+from tests.processes import Site, make_site
+
+NUMBERS: Final = [f"+{n}" for n in range(447400123400, 447400123420)] + [
+    f"+{n}" for n in range(33612345600, 33612345620)
+]
+VOLATILE: Final = {"LOOKUP_MS", "LOOKUP_AGE", "LOOKUP_CACHE"}
+
+
+def facts(call: Call) -> dict[str, str]:
+    """All that the server set, but for what differs between two calls to one number."""
+    return {name: call.route[name] for name in LOOKUP_VARIABLES if name not in VOLATILE}
+
+
+NOTHING: Final = {name: value for name, value in UNKNOWN.items() if name not in VOLATILE}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server for all tests here that leave it alive."""
+    site = make_site(tmp_path_factory.mktemp("site"))
+    with site.serve():
+        yield site
+
+
+def url(site: Site) -> str:
+    return f"agi://{site.agi}"
+
+
+async def oracle(asterisk: Asterisk, site: Site) -> list[dict[str, str]]:
+    """What a lone call to each of the numbers gets."""
+    return [facts(await asterisk.call(number, AGI_LOOKUP_URL=url(site))) for number in NUMBERS]
+
+
+@asynccontextmanager
+async def calls_in_progress(asterisk: Asterisk, site: Site, *, rate: int, seconds: int) -> AsyncIterator[list[Load]]:
+    """SIPp calls the numbers in turn while the body runs; its count is in the list behind it."""
+    counts: list[Load] = []
+    load = asyncio.create_task(
+        asyncio.to_thread(
+            sipp, asterisk, NUMBERS, url=url(site), calls=rate * seconds, rate=rate, timeout_s=seconds + 30
+        )
+    )
+    yield counts
+    counts.append(await load)
+
+
+async def answers(asterisk: Asterisk, load: Load) -> list[dict[str, str]]:
+    return [facts(await asterisk.result(f"{load.id}-{n}")) for n in range(1, load.created + 1)]
+
+
+async def loaded(asterisk: Asterisk, site: Site, *, rate: int, seconds: int) -> None:
+    expected = await oracle(asterisk, site)
+    async with calls_in_progress(asterisk, site, rate=rate, seconds=seconds) as counts:
+        pass
+    [load] = counts
+    assert (load.good, load.failed) == (rate * seconds, 0)
+    assert await answers(asterisk, load) == [expected[n % len(NUMBERS)] for n in range(load.created)]
+
+
+async def test_every_call_of_a_load_gets_the_answer_of_a_lone_call(asterisk: Asterisk, site: Site) -> None:
+    await loaded(asterisk, site, rate=100, seconds=3)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif("SOAK" not in os.environ, reason="a minute of 300 calls a second: make soak")
+@pytest.mark.timeout(300, func_only=True)
+async def test_three_hundred_calls_a_second_for_a_minute(asterisk: Asterisk, site: Site) -> None:
+    """G1."""
+    await loaded(asterisk, site, rate=300, seconds=60)
+
+
+async def test_killed_and_restarted_server_loses_no_call(asterisk: Asterisk, tmp_path: Path) -> None:
+    """O1: a call gets its whole answer or none."""
+    site = make_site(tmp_path)
+    with site.serve() as process:
+        expected = await oracle(asterisk, site)
+        async with calls_in_progress(asterisk, site, rate=100, seconds=4) as counts:
+            await asyncio.sleep(1)
+            process.end(signal.SIGKILL)
+            await asyncio.sleep(0.5)
+            with site.serve():
+                await asyncio.sleep(3)
+    [load] = counts
+    assert (load.good, load.failed) == (400, 0)
+    got = await answers(asterisk, load)
+    assert [answer for n, answer in enumerate(got) if answer not in (expected[n % len(NUMBERS)], NOTHING)] == []
+    assert NOTHING in got
+    assert got[-1] == expected[399 % len(NUMBERS)]
+
+
+async def test_stopped_server_holds_no_call_and_answers_again_when_it_goes_on(
+    asterisk: Asterisk, tmp_path: Path
+) -> None:
+    """O2."""
+    site = make_site(tmp_path)
+    with site.serve() as process:
+        answered = facts(await asterisk.call(NUMBER, AGI_LOOKUP_URL=url(site)))
+        os.kill(process.pid, signal.SIGSTOP)
+        held = await asyncio.gather(
+            *(asterisk.call(NUMBER, AGI_LOOKUP_URL=url(site), AGI_LOOKUP_WATCHDOG_S=0.5) for _ in range(20))
+        )
+        os.kill(process.pid, signal.SIGCONT)
+        assert [facts(call) for call in held] == [NOTHING] * 20
+        while (again := facts(await asterisk.call(NUMBER, AGI_LOOKUP_URL=url(site))))["LOOKUP_STATUS"] == "DEGRADED":
+            await asyncio.sleep(0.1)  # it sheds until it has caught up
+        assert again == answered
+
+
+READABLE: Final = {"space": f"{NUMBER}4", "name_quotes": NUMBER, "from_quotes": NUMBER}
+"""Odd, but no lie about the number that was dialled."""
+
+
+@pytest.mark.parametrize("name", [*DIALLED, *CALLER])
+async def test_hostile_call_past_a_bare_dialplan_gets_no_answer_for_another_number(
+    asterisk: Asterisk, site: Site, name: str
+) -> None:
+    """F7 to F10: the second line of defence, without the shipped filters in front."""
+    invite = replace((DIALLED | CALLER)[name], source="127.0.0.2")
+    _, call = await sip_call(asterisk, invite, url(site))
+    readable = name in READABLE
+    assert call.route["LOOKUP_NUMBER"] == READABLE.get(name, "")
+    assert (call.route["LOOKUP_STATUS"] in ("OK", "PARTIAL")) is readable
+    assert call.route["LOOKUP_ACTION"] in ("", "allow")
+
+
+@pytest.mark.parametrize("number", ["112", "911", "999", "9*911", "112#", "0112", "+1911", "0044999"])
+async def test_server_itself_takes_emergency_numbers_for_what_they_are(
+    asterisk: Asterisk, site: Site, number: str
+) -> None:
+    """B1: also when a dialplan without the shipped patterns hands them over."""
+    asterisk.load_dialplan("""
+[past-the-patterns]
+exten => s,1,AGI(${AGI_LOOKUP_URL}/lookup,${ARG1},${UNIQUEID},-)
+ same => n,Return()
+""")
+    call = await asterisk.call(number, context="past-the-patterns", AGI_LOOKUP_URL=url(site))
+    assert (call.route["LOOKUP_STATUS"], call.route["LOOKUP_ACTION"]) == ("EMERGENCY", "allow")
