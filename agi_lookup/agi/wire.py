@@ -13,7 +13,7 @@ lines of at most `MAX_LINE_BYTES` and 4 words, made of whitelisted names and val
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -26,16 +26,18 @@ MAX_NAMES: Final = 99
 MAX_ENV_BYTES: Final = 32 * 1024
 MAX_ENV_LINES: Final = 160
 """22 fixed lines and at most 127 arguments (app.c), with some room."""
-MAX_ENV_LINE_BYTES: Final = 8 * 1024
+MAX_ENV_LINE_CHARS: Final = 8 * 1024
 MAX_REPLY_BYTES: Final = 64 * 1024
 
 ENV_KEYS: Final = (
-    b"agi_network", b"agi_network_script", b"agi_request", b"agi_channel", b"agi_language", b"agi_type", b"agi_uniqueid",
-    b"agi_version", b"agi_callerid", b"agi_calleridname", b"agi_callingpres", b"agi_callingani2", b"agi_callington",
-    b"agi_callingtns", b"agi_dnid", b"agi_rdnis", b"agi_context", b"agi_extension", b"agi_priority", b"agi_enhanced",
-    b"agi_accountcode", b"agi_threadid",
+    "agi_network", "agi_network_script", "agi_request", "agi_channel", "agi_language", "agi_type", "agi_uniqueid",
+    "agi_version", "agi_callerid", "agi_calleridname", "agi_callingpres", "agi_callingani2", "agi_callington",
+    "agi_callingtns", "agi_dnid", "agi_rdnis", "agi_context", "agi_extension", "agi_priority", "agi_enhanced",
+    "agi_accountcode", "agi_threadid",
 )  # fmt: skip
 """res_agi.c launch_netscript and setup_env, in this order; then `agi_arg_1` and up. Only the script may be missing."""
+_KEYS_WITHOUT_SCRIPT: Final = ENV_KEYS[:1] + ENV_KEYS[2:]
+ARG_KEYS: Final = tuple(f"agi_arg_{n}" for n in range(1, MAX_ENV_LINES + 1))
 
 FAILURE: Final = b"FAILURE\n"
 """res_agi.c run_agi: a line that starts so ends the AGI with AGISTATUS=FAILURE."""
@@ -43,8 +45,8 @@ FAILURE: Final = b"FAILURE\n"
 _HANGUPS: Final = b"HANGUP\nHANGUP\n"
 """All that may lie behind the blank line before our command: the caller hung up at that very moment."""
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-_VALUE: Final = re.compile(r"[A-Za-z0-9 _.:+/@-]{0,128}")
+_NAMES: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}(?:,[A-Za-z_][A-Za-z0-9_]{0,63})*")
+_VALUES: Final = re.compile(r"[A-Za-z0-9 _.:+/@-]{0,128}(?:,[A-Za-z0-9 _.:+/@-]{0,128})*")
 
 
 class AgiProtocolError(AGIException):
@@ -171,43 +173,23 @@ def _refuse_early(head: bytes) -> None:
 
 def parse_environment(head: bytes) -> Environment:
     """The environment without its blank line. Raises `AgiProtocolError` for all but the exact sequence of Asterisk."""
-    lines = head.split(b"\n")
+    lines = head.decode("utf-8", "surrogateescape").split("\n")
     if len(lines) > MAX_ENV_LINES:
         raise AgiProtocolError("too_many_lines")
-    values: dict[str, str] = {}
-    args: list[str] = []
-    pending = iter(ENV_KEYS)
-    for line in lines:
-        key, colon, value = line.partition(b": ")
-        if not colon or len(line) > MAX_ENV_LINE_BYTES:
-            raise AgiProtocolError("bad_line")
-        text = value.decode("utf-8", "surrogateescape")
-        if key.startswith(b"agi_arg_"):
-            _take_argument(key, text, pending, args)
-        else:
-            _take_key(key, pending)
-            values[key.decode("ascii")] = text
-    if next(pending, None) is not None:
-        raise AgiProtocolError("missing_key")
-    if values["agi_network"] != "yes":
-        raise AgiProtocolError("not_agi")
-    return Environment(values, tuple(args))
-
-
-def _take_key(key: bytes, pending: Iterator[bytes]) -> None:
-    expected = next(pending, None)
-    if expected == b"agi_network_script" and key != expected:
-        expected = next(pending, None)
-    if key != expected:
+    if len(max(lines, key=len)) > MAX_ENV_LINE_CHARS:
+        raise AgiProtocolError("long_line")
+    pairs = [line.partition(": ") for line in lines]
+    keys = tuple([key for key, _, _ in pairs])
+    expected = ENV_KEYS if ENV_KEYS[1] in keys[1:2] else _KEYS_WITHOUT_SCRIPT
+    fixed = len(expected)
+    if keys[:fixed] != expected:
         raise AgiProtocolError("out_of_order")
-
-
-def _take_argument(key: bytes, value: str, pending: Iterator[bytes], args: list[str]) -> None:
-    if next(pending, None) is not None:
-        raise AgiProtocolError("out_of_order")
-    if key != b"agi_arg_%d" % (len(args) + 1):
+    if keys[fixed:] != ARG_KEYS[: len(keys) - fixed]:
         raise AgiProtocolError("argument_order")
-    args.append(value)
+    values = [value for _, _, value in pairs]
+    if values[0] != "yes":
+        raise AgiProtocolError("not_agi")
+    return Environment(dict(zip(expected, values, strict=False)), tuple(values[fixed:]))
 
 
 def encode_set(pairs: Sequence[tuple[str, str]]) -> list[bytes]:
@@ -218,23 +200,27 @@ def encode_set(pairs: Sequence[tuple[str, str]]) -> list[bytes]:
 _FRAME_BYTES: Final = len('SET VARIABLE "ARRAY()" ""\n')
 
 
-def arrays(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+def arrays(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """What to set in one command each: `ARRAY(a,b)` and `1,2`, so that a command fits a line.
 
     Raises `ValueError` for a name or value outside the whitelist: a bug of ours, since `variables.safe` made them.
     """
-    names: list[str] = []
-    values: list[str] = []
-    size = _FRAME_BYTES
-    for name, value in pairs:
-        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            raise ValueError("a variable outside the whitelist")
-        need = len(name) + len(value) + 2
-        if names and (size + need > MAX_LINE_BYTES or len(names) == MAX_NAMES):
-            yield f"ARRAY({','.join(names)})", ",".join(values)
-            names, values, size = [], [], _FRAME_BYTES
-        names.append(name)
-        values.append(value)
-        size += need
-    if names:
-        yield f"ARRAY({','.join(names)})", ",".join(values)
+    names, values = ",".join([name for name, _ in pairs]), ",".join([value for _, value in pairs])
+    if _FRAME_BYTES + len(names) + len(values) > MAX_LINE_BYTES or len(pairs) > MAX_NAMES:
+        half = len(pairs) // 2
+        if not half:
+            raise ValueError("a variable longer than a line")
+        yield from arrays(pairs[:half])
+        yield from arrays(pairs[half:])
+    elif pairs:
+        _check(names, values, len(pairs))
+        yield f"ARRAY({names})", values
+
+
+def _check(names: str, values: str, count: int) -> None:
+    """All at once, because each call pays for it. The commas are counted: a value that holds one would shift the rest."""
+    commas = count - 1
+    if not (_NAMES.fullmatch(names) and names.count(",") == commas):
+        raise ValueError("a variable name outside the whitelist")
+    if not (_VALUES.fullmatch(values) and values.count(",") == commas):
+        raise ValueError("a value outside the whitelist")

@@ -27,16 +27,17 @@ Fact = TypeVar("Fact", Identity, Liveness)
 
 def from_hits(hits: Hits, now: float) -> LookupOutcome:
     """What the cache may say: fresh facets, and a stale identity marked so. Stale liveness never stands in."""
-    outcome = LookupOutcome()
-    for facet, entry in hits.items():
+    identity: Sourced[Identity] | None = None
+    liveness: Sourced[Liveness] | None = None
+    for entry in hits.values():
         how = state(entry, now)
         if how is CacheState.MISS:
             continue
-        if facet is Facet.IDENTITY and isinstance(entry.body, Identity):
-            outcome = replace(outcome, identity=_cached(entry, entry.body, how))
-        elif facet is Facet.LIVENESS and isinstance(entry.body, Liveness):
-            outcome = replace(outcome, liveness=_cached(entry, entry.body, how))
-    return outcome
+        if isinstance(entry.body, Identity):
+            identity = _cached(entry, entry.body, how)
+        else:
+            liveness = _cached(entry, entry.body, how)
+    return LookupOutcome(identity=identity, liveness=liveness)
 
 
 def _cached(entry: CacheEntry, body: Fact, how: CacheState) -> Sourced[Fact]:
@@ -80,6 +81,12 @@ def total(attempts: Iterable[Attempt]) -> tuple[Decimal | None, str | None]:
 
 def finished(outcome: LookupOutcome, wanted: frozenset[Facet], status: Status | None = None) -> LookupOutcome:
     """The outcome with its status: the one given, else OK when every wanted facet is known."""
-    facts = {Facet.IDENTITY: outcome.identity, Facet.LIVENESS: outcome.liveness}
-    complete = all((fact := facts[facet]) is not None and fact.value.known for facet in wanted)
-    return replace(outcome, status=status or (Status.OK if complete else Status.PARTIAL))
+    status = status or (Status.OK if _complete(outcome, wanted) else Status.PARTIAL)
+    return outcome if status is outcome.status else replace(outcome, status=status)
+
+
+def _complete(outcome: LookupOutcome, wanted: frozenset[Facet]) -> bool:
+    identity, liveness = outcome.identity, outcome.liveness
+    if Facet.IDENTITY in wanted and (identity is None or not identity.value.known):
+        return False
+    return Facet.LIVENESS not in wanted or (liveness is not None and liveness.value.known)
