@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -31,9 +32,17 @@ EXPIRE_S: Final = 1.0
 
 
 async def serve(
-    path: Path, config: Config, metrics: Metrics, make_driver: wiring.MakeDriver = wiring.http_driver
+    path: Path,
+    config: Config,
+    metrics: Metrics,
+    *,
+    on_ready: Callable[[str], None] = lambda _address: None,
+    make_driver: wiring.MakeDriver = wiring.http_driver,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. Raises `OSError` when a port cannot be had; then nothing is left half started."""
+    """Serve until SIGTERM or SIGINT; `on_ready` is told `HOST:PORT` once calls are answered.
+
+    Raises `OSError` when a port cannot be had; then nothing is left half started.
+    """
     async with AsyncExitStack() as stack:
         notifier = Notifier()
         stack.callback(notifier.close)
@@ -54,6 +63,7 @@ async def serve(
         stack.callback(lag.stop)
         daemon.ready = True
         notifier.send("READY=1")
+        on_ready(f"{config.server.host}:{port}")
         log.info("serving", agi=f"{config.server.host}:{port}", http=web_port and f"{config.http.host}:{web_port}")
         await daemon.until_stopped()
         daemon.ready = False

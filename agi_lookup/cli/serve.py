@@ -29,9 +29,15 @@ def command(named: Path | None) -> None:
     sink = configure(config.log.level, on_drop=metrics.log_dropped.inc)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(path, config, metrics))
+            runner.run(serve(path, config, metrics, on_ready=_say_where))
     except OSError as error:
         where = f"{config.server.host}:{config.server.port} or {config.http.host}:{config.http.port}"
         raise OutsideError(f"{path}: cannot listen on {where} ({error.strerror or error}); is it in use?") from None
     finally:
         sink.close()
+
+
+def _say_where(address: str) -> None:
+    import sys
+
+    click.echo(f"Listening on agi://{address}/lookup. Try: {sys.argv[0]} call 447400123456 --agi {address}")
