@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agi_lookup.bench import calls
-from agi_lookup.bench.children import Child
+from agi_lookup.bench.children import Child, Usage
 from agi_lookup.bench.figures import Figures, Spread, measure
 from agi_lookup.bench.load import Closed, Open, Planned, run
 from agi_lookup.bench.subject import Subject, serving, simulated_vendor, write_config
@@ -31,6 +32,8 @@ TEN: Final = 10
 LEARN_AT_ONCE: Final = 4
 """As many connections as the vendor's account allows."""
 LEARN_S: Final = 60.0
+SETTLE_S: Final = 0.5
+"""The log and the disk are written this much behind at the most."""
 PROVIDER: Final = """
 providers:
   npl:
@@ -74,16 +77,13 @@ def side_by_side(folder: Path, effort: Effort) -> dict[str, Any]:
         ours = stack.enter_context(serving(config))
         plan = _learn(ours, effort.numbers)
         sides = [Side("ours", ours.process, ours.port, plan), *_references(stack, _answer(ours), plan[0])]
-        asked, logged, files = _requests(vendor), _size(ours), ours.process.open_files()
+        before = _touched(vendor, ours)
         rounds = _rounds(sides, effort)
+        after = _touched(vendor, ours)
         return {
             **_report(rounds, effort),
             "numbers": effort.numbers,
-            "no_io_of_ours": {
-                "provider_requests": _requests(vendor) - asked,
-                "files_opened": len(set(_regular(ours.process.open_files())) - set(_regular(files))),
-                **_io(rounds, (_size(ours) - logged) / _calls(rounds["ours"])),
-            },
+            "no_io_of_ours": _io(before, after, rounds),
         }
 
 
@@ -171,34 +171,37 @@ def _each(measured: list[Figures], name: str) -> list[float]:
     return [getattr(figures, name) for figures in measured]
 
 
-def _calls(paces: dict[str, list[Figures]]) -> int:
-    return max(1, sum(figures.calls for measured in paces.values() for figures in measured))
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What our server has done so far to the world outside of its calls, and all that it read and wrote."""
+
+    requests: int
+    log_bytes: int
+    usage: Usage
+    files: frozenset[str]
 
 
-def _io(rounds: Rounds, logged_a_call: float) -> dict[str, float]:
+def _touched(vendor: str, ours: Subject) -> Touched:
+    time.sleep(SETTLE_S)
+    files = frozenset(path for path in ours.process.open_files() if path.startswith("/"))
+    return Touched(_requests(vendor), ours.log.stat().st_size, ours.process.usage(), files)
+
+
+def _io(before: Touched, after: Touched, rounds: Rounds) -> dict[str, float]:
     """The constant responder reads one environment and one reply and writes one line; what is beyond that, and no log, is ours."""
-
-    def mean(side: str, name: str) -> float:
-        total = sum(getattr(f, name) * f.calls for measured in rounds[side].values() for f in measured)
-        return float(total) / _calls(rounds[side])
-
+    used = after.usage.since(before.usage)
+    calls_made = sum(figures.calls for measured in rounds["ours"].values() for figures in measured) or 1
+    constant = rounds["constant"]["closed"][0]
+    logged = (after.log_bytes - before.log_bytes) / calls_made
     return {
-        "log_bytes_a_call": logged_a_call,
-        "other_read_bytes_a_call": mean("ours", "read_bytes_a_call") - mean("constant", "read_bytes_a_call"),
-        "other_written_bytes_a_call": mean("ours", "written_bytes_a_call")
-        - mean("constant", "written_bytes_a_call")
-        - logged_a_call,
+        "provider_requests": after.requests - before.requests,
+        "files_opened": len(after.files - before.files),
+        "log_bytes_a_call": logged,
+        "other_read_bytes_a_call": used.read_bytes / calls_made - constant.read_bytes_a_call,
+        "other_written_bytes_a_call": used.written_bytes / calls_made - constant.written_bytes_a_call - logged,
     }
 
 
 def _requests(vendor: str) -> int:
     with urllib.request.urlopen(f"{vendor}/_sim/bill", timeout=5) as reply:  # noqa: S310  # our own simulator
         return int(json.load(reply)["npl"]["requests"])
-
-
-def _size(ours: Subject) -> int:
-    return ours.log.stat().st_size
-
-
-def _regular(paths: list[str]) -> list[str]:
-    return [path for path in paths if path.startswith("/")]

@@ -46,7 +46,7 @@ def slow_lookups(folder: Path, effort: Effort) -> dict[str, Any]:
         cold = (calls.lookup(calls.number(index, block=1), cache="miss") for index in itertools.count())
         run(itertools.islice(cold, WARM_UP_CALLS), ours.port, Open(effort.calls_per_s), effort.duration_s)
         planned = list(itertools.islice(cold, effort.calls))  # made ahead: under load there is no time for it
-        resting_kib = ours.process.rss_kib()
+        resting_kib, before = ours.process.rss_kib(), ours.process.usage()
         samples: list[tuple[int, int]] = []
         load = run(
             iter(planned),
@@ -55,6 +55,7 @@ def slow_lookups(folder: Path, effort: Effort) -> dict[str, Any]:
             effort.duration_s,
             on_tick=lambda waiting: samples.append((waiting, ours.process.rss_kib())),
         )
+        used = ours.process.usage().since(before)
     return {
         **asdict(effort),
         "calls": len(planned),
@@ -66,6 +67,7 @@ def slow_lookups(folder: Path, effort: Effort) -> dict[str, Any]:
         "generator_late_ms": load.late_s * 1000,
         "p50_ms": load.percentile_ms(50),
         "p99_ms": load.percentile_ms(99),
+        "cpu_us_a_call": used.cpu_s / len(planned) * 1e6,
         "resting_rss_mib": resting_kib / 1024,
         "kib_a_waiting_call": _kib_a_waiting_call(samples, resting_kib, load),
     }

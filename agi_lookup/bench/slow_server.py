@@ -51,7 +51,7 @@ def main(latency_s: float, path: Path) -> None:
     metrics = Metrics()
     sink = configure(config.log.level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(path, config, metrics, lambda _options: SlowVendor(latency_s)))
+        runner.run(serve(path, config, metrics, make_driver=lambda _options: SlowVendor(latency_s)))
     sink.close()
 
 
