@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -19,10 +19,11 @@ class Outcome(StrEnum):
     INCONCLUSIVE = "inconclusive"  # asked and not told
 
 
-class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
+class CacheEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One facet of one number, with its key inside, so that it can be checked at every hand-over.
 
     Times are Unix seconds. Until `fresh_until` it is good; from then to `stale_until` it may stand in, marked stale.
+    It holds no reference that could come back to it, so the garbage collector need not walk it (`gc=False`).
     """
 
     number: str  # E.164 with `+`
@@ -39,6 +40,16 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
 Hits = Mapping[Facet, CacheEntry]
 """At most one entry a facet; a facet that is not known is absent."""
 
+Count = Callable[[str], None]
+"""Counts one event by its stable word, e.g. `sqlite_read_failed`."""
+
+OnAlarm = Callable[[str, str], None]
+"""Tells the operator: a stable code and a detail that holds no number."""
+
+
+Stats = Mapping[str, int | str]
+"""Figures by name, for people."""
+
 
 class CacheTier(Protocol):
     """One place where entries are kept. Entries past `stale_until` may be returned or not: the reader checks.
@@ -50,10 +61,12 @@ class CacheTier(Protocol):
 
     async def get(self, number: str) -> Hits: ...
 
-    async def put(self, entries: Sequence[CacheEntry]) -> None:
-        """Keep entries, newest last; replaces the same number's same facet."""
+    def put(self, entries: Sequence[CacheEntry]) -> None:
+        """Keep entries, newest last; replaces the same number's same facet. Never waits: a slow tier queues."""
 
     async def forget(self, number: str) -> int:
         """Erase a number; returns how many entries went."""
+
+    async def stats(self) -> Stats: ...
 
     async def close(self) -> None: ...

@@ -1,0 +1,153 @@
+"""The database file: how it is made, opened, judged and put aside. Plain `sqlite3`; it runs in a connection's own thread.
+
+Only one process writes, and only over one connection, as SQLite before 3.51.3 can corrupt a WAL that two connections reset at once
+(https://sqlite.org/wal.html#walresetbug). Readers open the file read-only, so that they can never checkpoint it.
+Opening scans nothing: a million rows take as long as none. Damage that a look at the header, the schema and the ends of both trees
+does not show is found by the check behind the running service, by the checksum in every body, or by the statement that meets it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from time import gmtime, strftime
+from typing import Final
+
+from agi_lookup.domain.errors import CacheError
+
+APPLICATION_ID: Final = 0x4147494C  # "AGIL", at offset 68 of the file
+SCHEMA_VERSION: Final = 1
+KEPT_ASIDE: Final = 3
+"""Broken databases to keep for a look; older ones go, so that a dying disk does not fill with its own ruins."""
+
+SCHEMA: Final = {
+    "entry": """CREATE TABLE entry (
+  number INTEGER NOT NULL, -- E.164 without its +
+  facet INTEGER NOT NULL, -- 0 identity, 1 liveness
+  observed_at INTEGER NOT NULL, -- Unix seconds
+  stale_until INTEGER NOT NULL,
+  body BLOB NOT NULL, -- cache/codec.py
+  PRIMARY KEY (number, facet)
+) WITHOUT ROWID""",
+    "entry_by_end": "CREATE INDEX entry_by_end ON entry (stale_until)",
+}
+
+_BROKEN: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
+
+
+class Corrupt(CacheError):
+    """The file is damaged, or no database at all: to be put aside."""
+
+
+class NotOurs(CacheError):
+    """A newer version's file, or another program's: never touched."""
+
+    alarm = "sqlite_not_ours"
+
+
+def is_corruption(error: BaseException) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, Corrupt) or (code is not None and code & 0xFF in _BROKEN)
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Make or open the database, for the holder of the lock. Raises `sqlite3.Error`, `OSError`, `Corrupt` or `NotOurs`."""
+    if path.exists() and path.stat().st_size == 0:
+        raise Corrupt("the file is empty")
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(
+        path, timeout=0, isolation_level="IMMEDIATE"
+    )  # our caller waits and retries, not SQLite
+    try:
+        if path.stat().st_size and not _is_blank(connection):
+            _judge(connection)
+        else:
+            _create(connection)
+        _set_up(connection)
+        _touch(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open for reading only; the file must be there. Raises like `open_writer`."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0, isolation_level=None)
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA cell_size_check = ON")
+        _judge(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def parts(path: Path) -> list[Path]:
+    """The database and what belongs to it, as far as it is there."""
+    return [part for suffix in _SUFFIXES if (part := path.with_name(path.name + suffix)).exists()]
+
+
+def size(path: Path) -> int:
+    """Bytes of all parts."""
+    return sum(part.stat().st_size for part in parts(path))
+
+
+def put_aside(path: Path, now: float) -> Path:
+    """Rename the database, with its log, to `NAME.corrupt-TIME`; keeps the newest `KEPT_ASIDE`. Raises `OSError`."""
+    aside = path.with_name(f"{path.name}.corrupt-{strftime('%Y%m%dT%H%M%SZ', gmtime(now))}")
+    for part in parts(path):
+        part.rename(aside.with_name(aside.name + part.name.removeprefix(path.name)))
+    ruins = [p for p in path.parent.glob(f"{path.name}.corrupt-*") if not p.name.endswith(_SUFFIXES[1:])]
+    for old in sorted(ruins)[:-KEPT_ASIDE]:
+        for part in parts(old):
+            part.unlink()
+    return aside
+
+
+def _is_blank(connection: sqlite3.Connection) -> bool:
+    """A database that was made and never filled: its maker was killed before the first commit."""
+    return (
+        _pragma(connection, "application_id") == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    )
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in SCHEMA.values():
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.commit()
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+        raise CacheError("this file system cannot hold SQLite's write-ahead log")
+    connection.execute("PRAGMA synchronous = NORMAL")  # survives kill -9; a power cut may take the last commits
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute("PRAGMA cell_size_check = ON")
+
+
+def _judge(connection: sqlite3.Connection) -> None:
+    """Is it ours, of a version that we know, and shaped as we made it?"""
+    if _pragma(connection, "application_id") != APPLICATION_ID:
+        raise NotOurs("the file belongs to another program")
+    version = _pragma(connection, "user_version")
+    if version > SCHEMA_VERSION:
+        raise NotOurs(f"the file has schema {version}, this program knows {SCHEMA_VERSION}: a newer version made it")
+    if dict(connection.execute("SELECT name, sql FROM sqlite_master").fetchall()) != SCHEMA:
+        raise Corrupt("the schema is damaged")
+
+
+def _touch(connection: sqlite3.Connection) -> None:
+    """Read both ends of both trees."""
+    for order in ("number", "number DESC", "stale_until", "stale_until DESC"):
+        connection.execute(f"SELECT number, body FROM entry ORDER BY {order} LIMIT 1").fetchall()  # noqa: S608
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

@@ -1,0 +1,278 @@
+"""The disk tier: reads bounded in time, writes behind a bounded queue, trouble that never reaches a call.
+
+Promises: what was put is on disk 250 ms later (in SQLite's write-ahead log, which survives `kill -9`), or waits in the queue
+while the disk refuses, the oldest dropped first. A number that was forgotten does not come back. A damaged file is put aside and
+a new one made; one that is newer, locked, full or unreadable is tried again and again while memory serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Final, Self
+
+import aiosqlite
+
+from agi_lookup.cache.base import CacheEntry, Count, Hits, OnAlarm, Stats
+from agi_lookup.cache.codec import BadEntry
+from agi_lookup.cache.sqlite import file, statements
+from agi_lookup.cache.sqlite.behind import WriteBehind
+from agi_lookup.cache.sqlite.purge import Purger
+from agi_lookup.cache.sqlite.queue import WriteQueue
+from agi_lookup.cache.sqlite.reader import OPEN_S, Reader
+from agi_lookup.cache.sqlite.statements import FACETS, Row, digits, entry_of
+from agi_lookup.cache.sqlite.writer import TROUBLE, Writer
+from agi_lookup.domain.errors import CacheError
+from agi_lookup.domain.model import Facet
+
+CHECKED_BYTES: Final = 256 * 2**20
+"""Larger files are not walked after the start: that would keep a slow disk from the calls."""
+
+
+class Mode(StrEnum):
+    SERVER = "server"  # the one writer, for life; writes behind
+    TOOL = "tool"  # reads, and takes the lock for the time of a `flush`
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    queue: int = 10_000  # changes that may wait to be written
+    read_timeout_s: float = 0.1  # a read given up is a miss, and a miss is paid for
+    lock_wait_s: float = 0.5  # for a tool's short write to end
+
+
+class SqliteTier:
+    """See `cache.base.CacheTier`. Made by `open`; to be closed whatever happens, as its threads outlive the event loop."""
+
+    name = "sqlite"
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        mode: Mode,
+        clock: Callable[[], float],
+        on_alarm: OnAlarm,
+        count: Count,
+        max_rows: int,
+        limits: Limits,
+    ) -> None:
+        self._path = path
+        self._mode = mode
+        self._clock = clock
+        self._count = count
+        self._limits = limits
+        self._queue = WriteQueue(limits.queue)
+        self._reader = Reader(path, timeout_s=limits.read_timeout_s, on_damage=self._damaged, count=count)
+        self._writer = Writer(
+            path,
+            for_life=mode is Mode.SERVER,
+            lock_wait_s=limits.lock_wait_s,
+            clock=clock,
+            on_replaced=self._replaced,
+            count=count,
+        )
+        self._behind = WriteBehind(
+            self._writer,
+            self._queue,
+            Purger(max_rows),
+            clock=clock,
+            on_ready=self._reader.retry_now,
+            on_alarm=on_alarm,
+            count=count,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        *,
+        mode: Mode,
+        clock: Callable[[], float],
+        on_alarm: OnAlarm,
+        count: Count,
+        max_rows: int = 5_000_000,
+        limits: Limits = Limits(),
+    ) -> Self:
+        """Never raises for the file's sake: without it reads raise `CacheError`, writes wait, and `state` says why."""
+        tier = cls(path, mode=mode, clock=clock, on_alarm=on_alarm, count=count, max_rows=max_rows, limits=limits)
+        await tier._start()
+        return tier
+
+    @property
+    def state(self) -> str:
+        """ "ok", "idle" before the first write, or why nothing is written."""
+        return self._behind.state
+
+    async def get(self, number: str) -> Hits:
+        key = digits(number)
+        waiting = self._queue.of(number)
+        hits: dict[Facet, CacheEntry] = {}
+        if len(waiting) < len(Facet) and not self._not_made_yet:
+            hits = self._checked(number, await self._reader.rows(statements.READ, (key,)))
+        for facet, entry in (waiting | self._queue.of(number)).items():
+            hits.pop(facet, None)
+            if entry is not None:
+                hits[facet] = entry
+        return hits
+
+    def put(self, entries: Sequence[CacheEntry]) -> None:
+        for entry in entries:
+            for _ in range(self._queue.put(entry)):
+                self._count("sqlite_dropped")
+        self._behind.nudge()
+
+    async def forget(self, number: str) -> int:
+        """Gone for readers at once, and from the disk on return. Raises `CacheError` when the disk has to wait."""
+        digits(number)
+        if len(self._queue) >= self._limits.queue:
+            raise CacheError("too much waits to be written")
+        try:
+            known = len(await self.get(number))
+        except CacheError:
+            known = 0
+        for facet in Facet:
+            self._queue.erase(number, facet)
+        await self.flush()
+        return known
+
+    async def flush(self, timeout_s: float = 2.0) -> None:
+        """Write all that waits. Raises `CacheError`; what could not be written waits on."""
+        await self._behind.flush(timeout_s)
+
+    async def purge(self, now: float) -> int:
+        """Delete a bounded part of what is past use or over `max_rows`; returns how many rows went. A server does so itself."""
+        try:
+            return await self._behind.purge(now)
+        except TROUBLE as error:
+            raise CacheError(str(error)) from error
+
+    async def import_batch(self, entries: Sequence[CacheEntry]) -> int:
+        """Write now what is newer than what is held; returns how many. All or none; raises `CacheError`."""
+        try:
+            async with self._behind.session() as connection:
+                kept = await statements.keep_newer(connection, entries, self._bad_entry)
+        except TROUBLE as error:
+            raise CacheError(str(error)) from error
+        self._behind.imported(kept)
+        return kept
+
+    async def export(self) -> AsyncIterator[CacheEntry]:
+        """All that is on disk, by number. Raises `CacheError`."""
+        if len(self._queue):
+            await self.flush()
+        after = (0, -1)
+        if self._not_made_yet:
+            return
+        try:
+            async with self._own_reader() as connection:
+                while rows := await statements.page(connection, after):
+                    for row in rows:
+                        if (entry := self._entry(row)) is not None:
+                            yield entry
+                    after = rows[-1][:2]
+        except TROUBLE as error:
+            raise CacheError(str(error)) from error
+
+    async def stats(self) -> Stats:
+        """`ended` rows are past use and not purged yet; `waiting` changes are not written yet. Raises `CacheError`.
+
+        Scans, on a connection of its own: 0.2 s a million rows.
+        """
+        rows, identities, livenesses, ended = 0, 0, 0, 0
+        try:
+            if not self._not_made_yet:
+                async with self._own_reader() as connection:
+                    rows, identities, livenesses, ended = await statements.tally(connection, self._clock())
+        except TROUBLE as error:
+            raise CacheError(str(error)) from error
+        return {
+            "state": self.state,
+            "rows": rows,
+            "identities": identities,
+            "livenesses": livenesses,
+            "ended": ended,
+            "file_bytes": file.size(self._path),
+            "waiting": len(self._queue),
+        }
+
+    async def close(self) -> None:
+        """Write what waits, for 2 s at most."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self.flush()
+        except CacheError:
+            self._count("sqlite_unwritten")
+        finally:
+            await self._reader.close()
+            await self._writer.close()
+
+    async def _start(self) -> None:
+        server = self._mode is Mode.SERVER
+        if server:
+            await self._behind.open(OPEN_S)
+        if not self._not_made_yet:
+            await self._reader.open()
+        if server:
+            self._tasks = [asyncio.create_task(self._behind.run()), asyncio.create_task(self._check())]
+
+    @property
+    def _not_made_yet(self) -> bool:
+        """A tool before the first write: nothing is there, and that is no trouble."""
+        return self._mode is Mode.TOOL and not self._path.exists()
+
+    async def _check(self) -> None:
+        """Walk the file once, behind the running service."""
+        try:
+            if file.size(self._path) > CHECKED_BYTES:
+                return
+            async with self._own_reader() as connection:
+                try:
+                    sound = await statements.is_sound(connection)
+                except asyncio.CancelledError:
+                    await connection.interrupt()
+                    raise
+        except TROUBLE as error:
+            sound = not file.is_corruption(error)
+        if not sound:
+            self._damaged("the check after opening found damage")
+
+    def _own_reader(self) -> AbstractAsyncContextManager[aiosqlite.Connection]:
+        return aiosqlite.Connection(partial(file.open_reader, self._path), iter_chunk_size=64)
+
+    def _checked(self, number: str, rows: Sequence[Row]) -> dict[Facet, CacheEntry]:
+        """The rows that are what they should be; the others are to go."""
+        hits = {}
+        for row in rows:
+            entry = self._entry(row)
+            if entry is not None:
+                hits[entry.facet] = entry
+            elif row[1] in range(len(FACETS)) and len(self._queue) < self._limits.queue:
+                self._queue.erase(number, FACETS[row[1]])
+                self._behind.nudge()
+        return hits
+
+    def _entry(self, row: Row) -> CacheEntry | None:
+        try:
+            return entry_of(row)
+        except BadEntry:
+            self._bad_entry()
+            return None
+
+    def _bad_entry(self) -> None:
+        self._count("sqlite_bad_entry")
+
+    def _damaged(self, why: str) -> None:
+        self._behind.damaged(why)
+
+    def _replaced(self, what: str) -> None:
+        self._reader.drop()
+        self._behind.replaced(what)
