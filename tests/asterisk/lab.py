@@ -31,13 +31,12 @@ CONFIG: Final = Path(__file__).parent / "etc"
 DIALPLAN: Final = Path(__file__).parents[2] / "dialplan"
 LOOKUP_VARIABLES: Final = tuple(full_name(variable, "LOOKUP_") for variable in VARIABLES)
 
-REPORTED: Final = {name: name for name in (*LOOKUP_VARIABLES, "AGISTATUS", "DIALSTATUS", "HANGUPCAUSE", "UNIQUEID")} | {
+REPORTED: Final = {name: name for name in ("AGISTATUS", "DIALSTATUS", "HANGUPCAUSE", "UNIQUEID", "AGISIGHUP")} | {
     "num": "CALLERID(num)",
     "name": "CALLERID(name)",
     "absolute": "TIMEOUT(absolute)",
-    "AGISIGHUP": "AGISIGHUP",
 }
-"""What a call reports at each place, by its name there."""
+"""What a call reports besides the lookup's variables at each place, by its name there."""
 
 IN_ROOT: Final = ("setpriv", "--pdeathsig", "KILL", "chroot")
 START_TIMEOUT_S: Final = 20
@@ -102,6 +101,7 @@ class Asterisk:
             "@modules@": modules_dir(self.root),
             "@sip_port@": str(self.sip_port),
             "@ami_port@": str(self.ami_port),
+            "@lookup@": "|".join(f"{name}=${{{name}}}" for name in LOOKUP_VARIABLES),
             "@report@": "&".join(f"{name}=${{URIENCODE(${{{source}}})}}" for name, source in REPORTED.items()),
         }
         for template in (*CONFIG.glob("*.conf"), *DIALPLAN.glob("*.conf")):
@@ -194,6 +194,11 @@ class Asterisk:
         path = self.home / "log/full"
         return path.read_text(errors="replace") if path.exists() else "no log was written"
 
+    def trace(self) -> None:
+        """Log every step of the dialplan from now on, to find out why a test fails."""
+        self.cli("logger add channel full verbose(4),notice,warning,error")
+        self.cli("core set verbose 4")
+
     def load_dialplan(self, text: str) -> None:
         """Add contexts of a test to the running dialplan; they stay until the instance ends."""
         path = self.home / "etc" / f"extra-{next(self._ids)}.conf"
@@ -230,11 +235,18 @@ class Asterisk:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             text = path.read_text() if path.exists() else ""
-            places = tuple(dict(parse_qsl(line, keep_blank_values=True)) for line in text.splitlines())
+            places = tuple(_place(line) for line in text.splitlines())
             if text.endswith("\n") and places[-1]["where"] == "hangup":
                 return Call(places)
             await asyncio.sleep(0.01)
         raise TimeoutError(f"{call_id} did not end: {path.read_text() if path.exists() else 'no trace of it'}")
+
+
+def _place(line: str) -> dict[str, str]:
+    """One line of a result file. The lookup's values have no `|` by contract, so they come encoded as one."""
+    place = dict(parse_qsl(line, keep_blank_values=True))
+    lookup = (variable.partition("=") for variable in place.pop("lookup", "").split("|"))
+    return place | {name: value for name, _, value in lookup}
 
 
 def _free_port(kind: socket.SocketKind) -> int:

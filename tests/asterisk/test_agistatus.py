@@ -57,11 +57,11 @@ async def test_unresolvable_name_is_failure_and_the_call_goes_on(asterisk: Aster
 
 
 async def test_whole_answer_is_committed(asterisk: Asterisk) -> None:
-    pairs = (("LOOKUP_CARRIER", "EE Limited"), ("LOOKUP_MCCMNC", "23430"), ("LOOKUP_STATUS", "OK"))
-    async with peer(answers(*pairs)) as server:
+    answer = UNKNOWN | {"LOOKUP_CARRIER": "EE Limited", "LOOKUP_MCCMNC": "23430", "LOOKUP_STATUS": "OK"}
+    async with peer(answers(*answer.items())) as server:
         call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=server.url)
     assert call.route["AGISTATUS"] == "SUCCESS"
-    assert lookup_variables(call) == UNKNOWN | dict(pairs)
+    assert lookup_variables(call) == answer
 
 
 async def closes(session: Session) -> None:
