@@ -35,18 +35,19 @@ def asterisk_root(say: Callable[[str], None] = print) -> Path:
     """The ready root, fetched first when it is not there. `$ASTERISK_ROOT` names another one, of an older Asterisk say.
 
     Raises:
-        Unavailable: not root, no debootstrap to be had, or the download failed.
+        Unavailable: not root, no debootstrap to be had, the download failed, or it does not run here.
     """
     if os.geteuid() != 0:
         raise Unavailable("the real-Asterisk tests need root: they run Asterisk in a chroot")
     CACHE.mkdir(exist_ok=True)
     root = CACHE / "asterisk"
-    with _lock(CACHE / "asterisk.lock"):
+    with _lock(CACHE / "asterisk.lock") as lock:
         if chosen := os.environ.get("ASTERISK_ROOT"):
             root = Path(chosen).resolve()
         elif not _is_ready(root):
-            _fetch(root, say)
+            _fetch(root, lock, say)
         _without_dns(root)
+    _version(root)
     return root
 
 
@@ -62,14 +63,15 @@ def _is_ready(root: Path) -> bool:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def _lock(path: Path) -> Iterator[int]:
+    """Wait for our turn; the descriptor is for processes that may outlive us, who hold the lock as long as they have it."""
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle.fileno()
 
 
-def _fetch(root: Path, say: Callable[[str], None]) -> None:
-    _install_debootstrap(say)
+def _fetch(root: Path, lock: int, say: Callable[[str], None]) -> None:
+    _install_debootstrap(lock, say)
     building = root.with_name(f"{root.name}.building")
     _remove(building)
     say(f"fetching Asterisk into {root} with debootstrap ({SUITE}; once, a minute or two)")
@@ -77,7 +79,7 @@ def _fetch(root: Path, say: Callable[[str], None]) -> None:
     if mirror := os.environ.get("DEBIAN_MIRROR"):
         command.append(mirror)
     try:
-        _run(command, log=root.with_name(f"{root.name}.log"))
+        _run(command, lock, log=root.with_name(f"{root.name}.log"))
     finally:
         _unmount_below(building)
     shutil.rmtree(building / "var/cache/apt/archives", ignore_errors=True)
@@ -86,27 +88,29 @@ def _fetch(root: Path, say: Callable[[str], None]) -> None:
     say(f"fetched {_version(root)}")
 
 
-def _install_debootstrap(say: Callable[[str], None]) -> None:
+def _install_debootstrap(lock: int, say: Callable[[str], None]) -> None:
     if shutil.which("debootstrap"):
         return
     if not shutil.which("apt-get"):
         raise Unavailable("the real-Asterisk tests need debootstrap, and there is no apt-get to install it with")
     say("installing debootstrap with apt-get")
     log = CACHE / "asterisk.log"
-    _run(["apt-get", "update", "-q"], log)
-    _run(["apt-get", "install", "-y", "-q", "--no-install-recommends", "debootstrap", "debian-archive-keyring"], log)
+    _run(["apt-get", "update", "-q"], lock, log)
+    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends"]
+    _run([*install, "debootstrap", "debian-archive-keyring"], lock, log)
 
 
-def _run(command: list[str], log: Path) -> None:
+def _run(command: list[str], lock: int, log: Path) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     with log.open("wb") as output:
         try:
             subprocess.run(
-                command,
+                ["setpriv", "--pdeathsig", "TERM", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                pass_fds=(lock,),
                 timeout=FETCH_TIMEOUT_S,
                 check=True,
             )
@@ -142,7 +146,11 @@ def _write_if_changed(path: Path, text: str) -> None:
 
 
 def _version(root: Path) -> str:
-    run = subprocess.run(["chroot", root, "asterisk", "-V"], capture_output=True, text=True, check=True)
+    """Also the proof that it runs here: a container may be root and yet not be allowed to chroot."""
+    try:
+        run = subprocess.run(["chroot", root, "asterisk", "-V"], capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Unavailable(f"cannot run Asterisk in {root}: {error}") from error
     return run.stdout.strip()
 
 
