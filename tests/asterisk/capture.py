@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.asterisk.hostile import CALLER, DIALLED, NUMBER
-from tests.asterisk.invite import Invite, send
+from tests.asterisk.invite import Invite
 from tests.asterisk.lab import Asterisk, running
 from tests.asterisk.peers import Session, peer
 
@@ -54,10 +54,7 @@ async def _more(session: Session) -> bytes:
 
 async def sip(asterisk: Asterisk, invite: Invite) -> bytes:
     async with peer(everything) as server:
-        call_id = asterisk.new_id()
-        lab: dict[str, str | bytes] = {"X-Lab-Id": call_id, "X-Lab-Url": server.url, "X-Lab-Context": "agi-lookup"}
-        await send(replace(invite, headers=invite.headers | lab), asterisk.sip_port)
-        await asterisk.result(call_id)
+        await asterisk.sip_call(invite, server.url)
     return server.sessions[0].environment
 
 

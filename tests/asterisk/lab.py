@@ -16,7 +16,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -25,11 +25,26 @@ from urllib.parse import parse_qsl
 
 from agi_lookup.variables import VARIABLES, full_name
 from tests.asterisk.ami import Ami
+from tests.asterisk.invite import Invite, send
 from tests.asterisk.root import asterisk_root, modules_dir
 
 CONFIG: Final = Path(__file__).parent / "etc"
 DIALPLAN: Final = Path(__file__).parents[2] / "dialplan"
 LOOKUP_VARIABLES: Final = tuple(full_name(variable, "LOOKUP_") for variable in VARIABLES)
+
+UNKNOWN: Final = dict.fromkeys(LOOKUP_VARIABLES, "") | {
+    "LOOKUP_STATUS": "NONE",
+    "LOOKUP_ACTION": "allow",
+    "LCR_COUNT": "0",
+    "LOOKUP_CACHE": "miss",
+    "LOOKUP_REASON": "inconclusive",
+    "LOOKUP_TYPE": "unknown",
+    "LOOKUP_VALID": "unknown",
+    "LOOKUP_PORTED": "unknown",
+    "LOOKUP_REACHABLE": "unknown",
+    "LOOKUP_ROAMING": "unknown",
+}
+"""Every variable of the server when there was no answer."""
 
 REPORTED: Final = {name: name for name in ("AGISTATUS", "DIALSTATUS", "HANGUPCAUSE", "UNIQUEID", "AGISIGHUP")} | {
     "num": "CALLERID(num)",
@@ -62,6 +77,11 @@ class Call:
     @property
     def route(self) -> Mapping[str, str]:
         return self.at("route")
+
+    @property
+    def lookup(self) -> dict[str, str]:
+        """The server's variables as its route sees them."""
+        return {name: self.route[name] for name in LOOKUP_VARIABLES}
 
     @property
     def dialled(self) -> list[str]:
@@ -228,6 +248,13 @@ class Asterisk:
         inherited = {f"__{name}": str(value) for name, value in variables.items()}
         self._ami.originate("Local/s@lab/n", caller=caller, patience_s=patience_s, variables=inherited)
         return await self.result(call_id, timeout_s=patience_s + 10)
+
+    async def sip_call(self, invite: Invite, url: str, context: str = "agi-lookup") -> tuple[int | None, Call]:
+        """One INVITE; its SIP status and what became of the call. `invite.source` 127.0.0.2 meets a bare dialplan."""
+        call_id = self.new_id()
+        headers: dict[str, str | bytes] = {"X-Lab-Id": call_id, "X-Lab-Url": url, "X-Lab-Context": context}
+        status = await send(replace(invite, headers=invite.headers | headers), self.sip_port)
+        return status, await self.result(call_id)
 
     async def result(self, call_id: str, timeout_s: float = 10) -> Call:
         """Wait for the end of a call that carried `call_id` as LAB_ID."""

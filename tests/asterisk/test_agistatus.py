@@ -10,36 +10,18 @@ import asyncio
 
 import pytest
 
-from tests.asterisk.lab import LOOKUP_VARIABLES, Asterisk, Call
+from tests.asterisk.lab import UNKNOWN, Asterisk
 from tests.asterisk.peers import Behaviour, Session, answers, closed_port, listener, peer, sets, silence
 
 NUMBER = "+447400123456"
 HALF = sets(("LOOKUP_ACTION", "block"), ("LOOKUP_CAUSE", "1"), ("LCR_COUNT", "1"), ("LOOKUP_CARRIER", "Nobody"))
 """All that a blocking answer has but its commit."""
 
-UNKNOWN = dict.fromkeys(LOOKUP_VARIABLES, "") | {
-    "LOOKUP_STATUS": "NONE",
-    "LOOKUP_ACTION": "allow",
-    "LCR_COUNT": "0",
-    "LOOKUP_CACHE": "miss",
-    "LOOKUP_REASON": "inconclusive",
-    "LOOKUP_TYPE": "unknown",
-    "LOOKUP_VALID": "unknown",
-    "LOOKUP_PORTED": "unknown",
-    "LOOKUP_REACHABLE": "unknown",
-    "LOOKUP_ROAMING": "unknown",
-}
-"""Every variable of the server when there was no answer."""
-
-
-def lookup_variables(call: Call) -> dict[str, str]:
-    return {name: call.route[name] for name in LOOKUP_VARIABLES}
-
 
 async def test_port_closed_is_failure_and_the_call_goes_on(asterisk: Asterisk) -> None:
     call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=closed_port())
     assert call.route["AGISTATUS"] == "FAILURE"
-    assert lookup_variables(call) == UNKNOWN
+    assert call.lookup == UNKNOWN
 
 
 async def test_full_backlog_is_failure_and_the_call_goes_on(asterisk: Asterisk) -> None:
@@ -47,13 +29,13 @@ async def test_full_backlog_is_failure_and_the_call_goes_on(asterisk: Asterisk) 
     with listener(0, full=True) as url:
         call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=url)
     assert call.route["AGISTATUS"] == "FAILURE"
-    assert lookup_variables(call) == UNKNOWN
+    assert call.lookup == UNKNOWN
 
 
 async def test_unresolvable_name_is_failure_and_the_call_goes_on(asterisk: Asterisk) -> None:
     call = await asterisk.call(NUMBER, AGI_LOOKUP_URL="agi://nobody.invalid:4573")
     assert call.route["AGISTATUS"] == "FAILURE"
-    assert lookup_variables(call) == UNKNOWN
+    assert call.lookup == UNKNOWN
 
 
 async def test_whole_answer_is_committed(asterisk: Asterisk) -> None:
@@ -61,7 +43,7 @@ async def test_whole_answer_is_committed(asterisk: Asterisk) -> None:
     async with peer(answers(*answer.items())) as server:
         call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=server.url)
     assert call.route["AGISTATUS"] == "SUCCESS"
-    assert lookup_variables(call) == answer
+    assert call.lookup == answer
 
 
 async def closes(session: Session) -> None:
@@ -108,13 +90,13 @@ async def test_crash_counts_as_success_but_commits_nothing(asterisk: Asterisk, c
     async with peer(crash) as server:
         call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=server.url)
     assert call.route["AGISTATUS"] == "SUCCESS"
-    assert lookup_variables(call) == UNKNOWN
+    assert call.lookup == UNKNOWN
 
 
 async def test_close_before_the_environment_commits_nothing(asterisk: Asterisk) -> None:
     async with peer(closes, reads=False) as server:
         call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=server.url)
-    assert lookup_variables(call) == UNKNOWN
+    assert call.lookup == UNKNOWN
 
 
 async def test_failure_line_is_failure_and_commits_nothing(asterisk: Asterisk) -> None:
@@ -125,7 +107,7 @@ async def test_failure_line_is_failure_and_commits_nothing(asterisk: Asterisk) -
     async with peer(gives_up) as server:
         call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=server.url)
     assert call.route["AGISTATUS"] == "FAILURE"
-    assert lookup_variables(call) == UNKNOWN
+    assert call.lookup == UNKNOWN
 
 
 # ------------------------------------------------------------------------------------------------- the watchdog
@@ -142,7 +124,7 @@ async def test_watchdog_brings_the_call_back_from_a_silent_server(asterisk: Aste
     async with peer(hang) as server:
         call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=server.url, AGI_LOOKUP_WATCHDOG_S=0.4)
     assert call.route["AGISTATUS"] == "HANGUP"
-    assert lookup_variables(call) == UNKNOWN
+    assert call.lookup == UNKNOWN
 
 
 async def test_watchdog_is_armed_by_default(asterisk: Asterisk) -> None:
@@ -150,7 +132,7 @@ async def test_watchdog_is_armed_by_default(asterisk: Asterisk) -> None:
     with listener(16, full=False) as url:
         calls = await asyncio.gather(*(asterisk.call(NUMBER, AGI_LOOKUP_URL=url) for _ in range(8)))
     assert [call.route["AGISTATUS"] for call in calls] == ["HANGUP"] * 8
-    assert [lookup_variables(call) for call in calls] == [UNKNOWN] * 8
+    assert [call.lookup for call in calls] == [UNKNOWN] * 8
 
 
 async def test_answer_committed_before_the_hang_is_kept(asterisk: Asterisk) -> None:
@@ -175,7 +157,7 @@ async def test_half_a_line_is_beyond_the_watchdog_and_ends_with_the_connection(a
     async with peer(closes_within_a_line) as server:
         call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=server.url, AGI_LOOKUP_WATCHDOG_S=0.3)
     assert "!AGI!" in consoles[0]
-    assert lookup_variables(call) == UNKNOWN
+    assert call.lookup == UNKNOWN
 
 
 async def test_answer_cut_at_any_byte_commits_nothing(asterisk: Asterisk) -> None:
@@ -188,7 +170,7 @@ async def test_answer_cut_at_any_byte_commits_nothing(asterisk: Asterisk) -> Non
 
     async with peer(closes_within_a_line) as server:
         calls = await asyncio.gather(*(asterisk.call(NUMBER, AGI_LOOKUP_URL=server.url) for _ in range(len(line) - 1)))
-    assert [lookup_variables(call) for call in calls] == [UNKNOWN] * len(calls)
+    assert [call.lookup for call in calls] == [UNKNOWN] * len(calls)
 
 
 # --------------------------------------------------------------------------------------------------- hang-up

@@ -1,4 +1,4 @@
-"""The shipped dialplan: what reaches the server and what never may, what is blocked, dialled, and how."""
+"""The shipped `agi-lookup`: what reaches the server and what never may."""
 
 from __future__ import annotations
 
@@ -11,23 +11,13 @@ import pytest
 
 from agi_lookup.domain.model import Status
 from tests.asterisk.hostile import CALLER, DIALLED, NUMBER
-from tests.asterisk.invite import Invite, send
-from tests.asterisk.lab import DIALPLAN, Asterisk, Call
+from tests.asterisk.invite import Invite
+from tests.asterisk.lab import DIALPLAN, Asterisk
 from tests.asterisk.peers import Session, answers, closed_port, peer
 from tests.asterisk.sipp import sipp
 
 SHIPPED = (DIALPLAN / "extensions_agi_lookup.conf").read_text()
 OK = answers(("LOOKUP_CARRIER", "EE"), ("LOOKUP_STATUS", "OK"))
-
-
-async def sip_call(
-    asterisk: Asterisk, invite: Invite, url: str, context: str = "agi-lookup"
-) -> tuple[int | None, Call]:
-    """Send an INVITE for `context`; its SIP status and what became of the call."""
-    call_id = asterisk.new_id()
-    headers: dict[str, str | bytes] = {"X-Lab-Id": call_id, "X-Lab-Url": url, "X-Lab-Context": context}
-    status = await send(replace(invite, headers=invite.headers | headers), asterisk.sip_port)
-    return status, await asterisk.result(call_id)
 
 
 # ------------------------------------------------------------------------------------------- what the server gets
@@ -96,7 +86,7 @@ async def test_bad_numbers_never_reach_the_server(asterisk: Asterisk, number: st
 async def test_hostile_dialled_numbers_never_reach_the_server(asterisk: Asterisk, name: str) -> None:
     """F7 to F11: over real SIP, percent-encoded line breaks, commas, quotes and look-alike digits."""
     async with peer(OK) as server:
-        _, call = await sip_call(asterisk, DIALLED[name], server.url)
+        _, call = await asterisk.sip_call(DIALLED[name], server.url)
     assert server.sessions == []
     assert (call.route["LOOKUP_STATUS"], call.route["LOOKUP_ACTION"]) == ("BADNUMBER", "allow")
 
@@ -105,8 +95,8 @@ async def test_hostile_dialled_numbers_never_reach_the_server(asterisk: Asterisk
 async def test_hostile_callers_cannot_forge_a_line(asterisk: Asterisk, name: str) -> None:
     """F7 to F10: the number is fine, so the lookup is made, from an environment of the usual lines."""
     async with peer(OK) as server:
-        _, ordinary = await sip_call(asterisk, Invite(NUMBER), server.url)
-        _, call = await sip_call(asterisk, CALLER[name], server.url)
+        _, ordinary = await asterisk.sip_call(Invite(NUMBER), server.url)
+        _, call = await asterisk.sip_call(CALLER[name], server.url)
     usual, hostile = server.sessions
     assert [line.partition(": ")[0] for line in hostile.lines] == [line.partition(": ")[0] for line in usual.lines]
     assert hostile.arguments == [NUMBER, call.route["UNIQUEID"], "-"]
@@ -122,7 +112,7 @@ exten => s,1,Gosub(agi-lookup,s,1(${FILTER(+0-9,${ARG1})}))
  same => n,Return()
 """)
     async with peer(OK) as server:
-        await sip_call(asterisk, DIALLED["forged_end_and_reply"], server.url, context="cleans-itself")
+        await asterisk.sip_call(DIALLED["forged_end_and_reply"], server.url, context="cleans-itself")
     [session] = server.sessions
     assert session.value("agi_dnid").startswith(NUMBER)
     assert len(session.arguments) == 3
@@ -142,7 +132,7 @@ exten => _+X!,1,Set(AGI_LOOKUP_URL=${LAB_URL})
  same => n,Hangup()
 """)
     async with peer(OK) as server:
-        _, call = await sip_call(asterisk, DIALLED["forged_argument"], server.url, context="local-leg")
+        _, call = await asterisk.sip_call(DIALLED["forged_argument"], server.url, context="local-leg")
     assert server.sessions == []
     assert call.went_on
 
@@ -176,7 +166,7 @@ async def test_unfiltered_dialplan_hands_hostile_input_to_the_server(asterisk: A
     """F7 to F10 are real: this is what the filters keep out, and what tests/corpora/agi_env/hostile is made of."""
     invite = replace((DIALLED | CALLER)[name], source="127.0.0.2")
     async with peer(captured) as server:
-        _, call = await sip_call(asterisk, invite, server.url)
+        _, call = await asterisk.sip_call(invite, server.url)
     [session] = server.sessions
     honest = [NUMBER, call.route["UNIQUEID"], "-"]
     suspicious = set(session.environment.decode("latin-1")) & set('\r\t\x1b\x7f\xff"\\()[];&$%, ')
@@ -187,7 +177,7 @@ async def test_unfiltered_dialplan_lets_a_caller_forge_a_reply(asterisk: Asteris
     """F9: the environment ends early and the first command's reply is already there."""
     invite = replace(DIALLED["forged_end_and_reply"], source="127.0.0.2")
     async with peer(captured) as server:
-        await sip_call(asterisk, invite, server.url)
+        await asterisk.sip_call(invite, server.url)
     environment, _, behind = server.sessions[0].environment.partition(b"\n\n")
     assert environment.endswith(b"\nagi_arg_1: +15550000")
     assert behind.startswith(b"200 result=1 (pwn)\n")
@@ -265,135 +255,6 @@ def test_no_valid_international_number_is_taken_for_an_emergency() -> None:
     ]
     assert {"+1911", "+44999", "+353112", "+234112"} <= set(taken)
     assert [number for number in taken if phonenumbers.is_valid_number(phonenumbers.parse(number))] == []
-
-
-# ---------------------------------------------------------------------------------------- agi-lookup-dial
-
-
-def route(number: int, trunk: str) -> tuple[str, str]:
-    return f"LCR_{number}_DIAL", f"Local/{NUMBER}@trunk-{trunk}/n"
-
-
-async def test_blocked_call_ends_with_the_servers_cause(asterisk: Asterisk) -> None:
-    """Q.850 1 is "unallocated number", which SIP calls 404."""
-    block = answers(("LOOKUP_ACTION", "block"), ("LOOKUP_CAUSE", "1"), ("LOOKUP_STATUS", "OK"))
-    async with peer(block) as server:
-        status, call = await sip_call(asterisk, Invite(NUMBER), server.url, context="agi-lookup-dial")
-    assert (status, call.at("hangup")["HANGUPCAUSE"]) == (404, "1")
-    assert not call.went_on
-
-
-async def test_blocked_call_without_a_cause_is_rejected(asterisk: Asterisk) -> None:
-    async with peer(answers(("LOOKUP_ACTION", "block"), ("LOOKUP_STATUS", "OK"))) as server:
-        call = await asterisk.call(NUMBER, context="agi-lookup-dial", AGI_LOOKUP_URL=server.url)
-    assert call.at("hangup")["HANGUPCAUSE"] == "21"
-
-
-async def test_uncommitted_block_does_not_block(asterisk: Asterisk) -> None:
-    trunk = "Local/{num}@trunk-good/n"
-    async with peer(answers(("LOOKUP_ACTION", "block"), ("LCR_COUNT", "1"), route(1, "busy"))) as server:
-        call = await asterisk.call(
-            NUMBER, context="agi-lookup-dial", AGI_LOOKUP_URL=server.url, AGI_LOOKUP_DEFAULT_DIAL=trunk
-        )
-    assert call.dialled == [f"trunk-good {NUMBER}"]
-
-
-@pytest.mark.parametrize("number", [NUMBER, "07400123456", "112", "9*911", "*43"])
-async def test_default_trunk_gets_the_number_as_dialled(asterisk: Asterisk, number: str) -> None:
-    call = await asterisk.call(
-        number,
-        context="agi-lookup-dial",
-        AGI_LOOKUP_URL=closed_port(),
-        AGI_LOOKUP_DEFAULT_DIAL="Local/{num}@trunk-good/n",
-    )
-    assert call.dialled == [f"trunk-good {number}"]
-    assert call.at("hangup")["DIALSTATUS"] == "ANSWER"
-
-
-async def test_emergency_calls_take_their_own_trunk_when_there_is_one(asterisk: Asterisk) -> None:
-    call = await asterisk.call(
-        "112",
-        context="agi-lookup-dial",
-        AGI_LOOKUP_URL=closed_port(),
-        AGI_LOOKUP_DEFAULT_DIAL="Local/{num}@trunk-full/n",
-        AGI_LOOKUP_EMERGENCY_DIAL="Local/{num}@trunk-good/n",
-    )
-    assert call.dialled == ["trunk-good 112"]
-
-
-async def test_routes_are_tried_in_order_until_one_takes_the_call(asterisk: Asterisk) -> None:
-    routes = (("LCR_COUNT", "3"), route(1, "full"), route(2, "good"), route(3, "busy"), ("LOOKUP_STATUS", "OK"))
-    async with peer(answers(*routes)) as server:
-        call = await asterisk.call(
-            NUMBER,
-            context="agi-lookup-dial",
-            AGI_LOOKUP_URL=server.url,
-            AGI_LOOKUP_DEFAULT_DIAL="Local/{num}@trunk-good/n",
-        )
-    assert call.dialled == [f"trunk-full {NUMBER}", f"trunk-good {NUMBER}"]
-
-
-async def test_busy_is_not_tried_again_elsewhere(asterisk: Asterisk) -> None:
-    routes = (("LCR_COUNT", "2"), route(1, "busy"), route(2, "good"), ("LOOKUP_STATUS", "OK"))
-    async with peer(answers(*routes)) as server:
-        call = await asterisk.call(NUMBER, context="agi-lookup-dial", AGI_LOOKUP_URL=server.url)
-    assert call.dialled == [f"trunk-busy {NUMBER}"]
-    assert call.at("hangup")["HANGUPCAUSE"] == "17"
-
-
-async def test_call_ends_with_the_last_trunks_cause_when_none_takes_it(asterisk: Asterisk) -> None:
-    routes = (("LCR_COUNT", "2"), route(1, "full"), route(2, "full"), ("LOOKUP_STATUS", "OK"))
-    async with peer(answers(*routes)) as server:
-        call = await asterisk.call(NUMBER, context="agi-lookup-dial", AGI_LOOKUP_URL=server.url)
-    assert call.dialled == [f"trunk-full {NUMBER}"] * 2
-    assert call.at("hangup")["HANGUPCAUSE"] == "34"
-
-
-async def test_without_any_trunk_the_call_goes_back_to_the_site(asterisk: Asterisk) -> None:
-    async with peer(OK) as server:
-        call = await asterisk.call(NUMBER, context="agi-lookup-dial", AGI_LOOKUP_URL=server.url)
-    assert call.went_on
-    assert call.dialled == []
-
-
-@pytest.mark.parametrize("name", DIALLED)
-async def test_hostile_dialled_numbers_are_never_dialled(asterisk: Asterisk, name: str) -> None:
-    """F7 to F11: 28, "invalid number format", is SIP's 484."""
-    status, call = await sip_call(asterisk, DIALLED[name], closed_port(), context="agi-lookup-dial")
-    assert (status, call.dialled, call.went_on) == (484, [], False)
-
-
-# ---------------------------------------------------------------------------------------------------- FreePBX
-
-FREEPBX = """
-[freepbx]
-exten => s,1,Set(DIAL_NUMBER=${ARG1})
- same => n,Gosub(macro-dialout-trunk-predial-hook,s,1())
- same => n,Return()
-"""
-
-
-async def test_freepbx_hook_looks_up_and_returns(asterisk: Asterisk) -> None:
-    asterisk.load_dialplan(FREEPBX)
-    async with peer(OK) as server:
-        call = await asterisk.call(NUMBER, context="freepbx", AGI_LOOKUP_URL=server.url)
-    assert call.route["LOOKUP_CARRIER"] == "EE"
-
-
-async def test_freepbx_hook_ends_a_blocked_call(asterisk: Asterisk) -> None:
-    asterisk.load_dialplan(FREEPBX)
-    async with peer(answers(("LOOKUP_ACTION", "block"), ("LOOKUP_CAUSE", "1"), ("LOOKUP_STATUS", "OK"))) as server:
-        call = await asterisk.call(NUMBER, context="freepbx", AGI_LOOKUP_URL=server.url)
-    assert not call.went_on
-    assert call.at("hangup")["HANGUPCAUSE"] == "1"
-
-
-async def test_freepbx_hook_leaves_emergency_routes_alone(asterisk: Asterisk) -> None:
-    asterisk.load_dialplan(FREEPBX)
-    async with peer(OK) as server:
-        call = await asterisk.call(NUMBER, context="freepbx", AGI_LOOKUP_URL=server.url, EMERGENCYROUTE="YES")
-    assert server.sessions == []
-    assert call.went_on
 
 
 # ------------------------------------------------------------------------------------------------------- load

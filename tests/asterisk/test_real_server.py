@@ -14,10 +14,8 @@ from typing import Final
 import pytest
 
 from tests.asterisk.hostile import CALLER, DIALLED, NUMBER
-from tests.asterisk.lab import LOOKUP_VARIABLES, Asterisk, Call
+from tests.asterisk.lab import UNKNOWN, Asterisk, Call
 from tests.asterisk.sipp import Load, sipp
-from tests.asterisk.test_agistatus import UNKNOWN
-from tests.asterisk.test_dialplan import sip_call
 from tests.processes import Site, make_site
 
 NUMBERS: Final = [f"+{n}" for n in range(447400123400, 447400123420)] + [
@@ -28,7 +26,7 @@ VOLATILE: Final = {"LOOKUP_MS", "LOOKUP_AGE", "LOOKUP_CACHE"}
 
 def facts(call: Call) -> dict[str, str]:
     """All that the server set, but for what differs between two calls to one number."""
-    return {name: call.route[name] for name in LOOKUP_VARIABLES if name not in VOLATILE}
+    return {name: value for name, value in call.lookup.items() if name not in VOLATILE}
 
 
 NOTHING: Final = {name: value for name, value in UNKNOWN.items() if name not in VOLATILE}
@@ -136,7 +134,7 @@ async def test_hostile_call_past_a_bare_dialplan_gets_no_answer_for_another_numb
 ) -> None:
     """F7 to F10: the second line of defence, without the shipped filters in front."""
     invite = replace((DIALLED | CALLER)[name], source="127.0.0.2")
-    _, call = await sip_call(asterisk, invite, url(site))
+    _, call = await asterisk.sip_call(invite, url(site))
     readable = name in READABLE
     assert call.route["LOOKUP_NUMBER"] == READABLE.get(name, "")
     assert (call.route["LOOKUP_STATUS"] in ("OK", "PARTIAL")) is readable
