@@ -30,7 +30,7 @@ class Plan:
 def plan(*, duration_s: float, repeat: int, concurrency: int) -> Plan:
     return Plan(
         hits.Effort(duration_s=duration_s, repeat=repeat, concurrency=concurrency, numbers=300),
-        slow.Effort(calls_per_s=2500, duration_s=4, latency_s=2),
+        slow.Effort(calls_per_s=2500, duration_s=4, latency_s=2, waiting=2000),
         disk.Effort(on_disk=1_000_000, in_memory=100_000),
     )
 
@@ -39,7 +39,7 @@ def quick_plan() -> Plan:
     """A few seconds: does it work, and are the counts right? Its times mean little."""
     return Plan(
         hits.Effort(duration_s=0.3, repeat=1, concurrency=8, numbers=30),
-        slow.Effort(calls_per_s=100, duration_s=0.5, latency_s=0.3),
+        slow.Effort(calls_per_s=100, duration_s=0.5, latency_s=0.3, waiting=100),
         disk.Effort(on_disk=3000, in_memory=300),
         times_count=False,
     )

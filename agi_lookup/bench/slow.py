@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from agi_lookup.bench import calls
-from agi_lookup.bench.load import Load, Open, run
-from agi_lookup.bench.subject import serving, write_config
+from agi_lookup.bench.load import Open, Planned, run
+from agi_lookup.bench.subject import Subject, serving, write_config
 
 DEADLINE_MS: Final = 5000
 PROVIDER: Final = """
@@ -23,9 +24,9 @@ providers:
     user: sim-user
     password: sim-pass
 """
-WARM_UP_CALLS: Final = 300
-PLATEAU: Final = 0.95
-"""The share of the most calls that ever waited from which on memory counts."""
+WARM_UP_CALLS: Final = 50
+GATHER_PER_S: Final = 400.0
+"""Slow enough for every call to be waiting, and not queueing, when their memory is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,28 +34,23 @@ class Effort:
     calls_per_s: float
     duration_s: float
     latency_s: float
-
-    @property
-    def calls(self) -> int:
-        return int(self.calls_per_s * self.duration_s)
+    waiting: int  # calls to have waiting when their memory is read
 
 
 def slow_lookups(folder: Path, effort: Effort) -> dict[str, Any]:
     """The report's `slow_lookup`."""
     config = write_config(folder, PROVIDER, deadline_ms=DEADLINE_MS)
-    with serving(config, "agi_lookup.bench.slow_server", str(effort.latency_s), str(config)) as ours:
-        cold = (calls.lookup(calls.number(index, block=1), cache="miss") for index in itertools.count())
-        run(itertools.islice(cold, WARM_UP_CALLS), ours.port, Open(effort.calls_per_s), effort.duration_s)
-        planned = list(itertools.islice(cold, effort.calls))  # made ahead: under load there is no time for it
-        resting_kib, before = ours.process.rss_kib(), ours.process.usage()
-        samples: list[tuple[int, int]] = []
-        load = run(
-            iter(planned),
-            ours.port,
-            Open(effort.calls_per_s),
-            effort.duration_s,
-            on_tick=lambda waiting: samples.append((waiting, ours.process.rss_kib())),
-        )
+    cold = (calls.lookup(calls.number(index, block=1), cache="miss") for index in itertools.count())
+    return {**_under_load(config, cold, effort), **_while_waiting(config, cold, effort.waiting)}
+
+
+def _under_load(config: Path, cold: Iterator[Planned], effort: Effort) -> dict[str, Any]:
+    with _slow_server(config, cold, effort.latency_s) as ours:
+        planned = list(
+            itertools.islice(cold, int(effort.calls_per_s * effort.duration_s))
+        )  # under load is no time for it
+        before = ours.process.usage()
+        load = run(iter(planned), ours.port, Open(effort.calls_per_s), effort.duration_s)
         used = ours.process.usage().since(before)
     return {
         **asdict(effort),
@@ -68,12 +64,34 @@ def slow_lookups(folder: Path, effort: Effort) -> dict[str, Any]:
         "p50_ms": load.percentile_ms(50),
         "p99_ms": load.percentile_ms(99),
         "cpu_us_a_call": used.cpu_s / len(planned) * 1e6,
-        "resting_rss_mib": resting_kib / 1024,
-        "kib_a_waiting_call": _kib_a_waiting_call(samples, resting_kib, load),
     }
 
 
-def _kib_a_waiting_call(samples: list[tuple[int, int]], resting_kib: int, load: Load) -> float:
-    """Over the samples of the plateau."""
-    plateau = [(waiting, kib) for waiting, kib in samples if waiting and waiting >= PLATEAU * load.most_waiting]
-    return statistics.median((kib - resting_kib) / waiting for waiting, kib in plateau) if plateau else 0.0
+def _while_waiting(config: Path, cold: Iterator[Planned], count: int) -> dict[str, Any]:
+    """How much larger the server is while `count` calls wait."""
+    gather_s = count / GATHER_PER_S
+    with _slow_server(config, cold, gather_s + 1) as ours:
+        resting_kib = ours.process.rss_kib()
+        samples: list[tuple[int, int]] = []
+        planned = list(itertools.islice(cold, count))
+        run(
+            iter(planned),
+            ours.port,
+            Open(GATHER_PER_S),
+            gather_s,
+            on_tick=lambda n: samples.append((n, ours.process.rss_kib())),
+        )
+    waiting, kib = max(samples)
+    return {
+        "waiting": waiting,
+        "resting_rss_mib": resting_kib / 1024,
+        "kib_a_waiting_call": (kib - resting_kib) / max(1, waiting),
+    }
+
+
+@contextmanager
+def _slow_server(config: Path, cold: Iterator[Planned], latency_s: float) -> Iterator[Subject]:
+    """Started and warmed up."""
+    with serving(config, "agi_lookup.bench.slow_server", str(latency_s), str(config)) as ours:
+        run(itertools.islice(cold, WARM_UP_CALLS), ours.port, Open(GATHER_PER_S), WARM_UP_CALLS)
+        yield ours
