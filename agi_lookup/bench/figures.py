@@ -20,6 +20,7 @@ class Figures:
     early_bytes: int
     commands_a_call: float
     calls_per_s: float
+    generator_busy: float
     p50_ms: float
     p99_ms: float
     p999_ms: float
@@ -45,6 +46,7 @@ def figures(server: Child, before: Usage, load: Load) -> Figures:
         early_bytes=load.early_bytes,
         commands_a_call=load.commands / max(1, load.right + load.wrong),
         calls_per_s=load.calls_per_s,
+        generator_busy=load.busy,
         p50_ms=load.percentile_ms(50),
         p99_ms=load.percentile_ms(99),
         p999_ms=load.percentile_ms(99.9),

@@ -55,8 +55,9 @@ class Load:
     commands: int = 0
     early_bytes: int = 0
     seconds: float = 0.0  # until the last call ended
+    busy: float = 0.0  # the share of the time that we ourselves were at work; near 1 we are the limit
     most_waiting: int = 0
-    late_s: float = 0.0  # the most that we were late to start a call: much of it means that we are the limit
+    late_s: float = 0.0  # the most that we were late to start a call
     latencies_s: list[float] = field(default_factory=list)
 
     @property
@@ -118,6 +119,7 @@ class _Generator:
 
     def run(self, pace: Closed | Open, duration_s: float, patience_s: float) -> None:
         begun = now = time.perf_counter()
+        worked = time.process_time()
         self._next_due, next_tick = begun, begun
         self._end = begun + duration_s
         while now < self._end or (self._sessions and now < self._end + patience_s):
@@ -132,6 +134,7 @@ class _Generator:
                 self._on_ready(self._sessions[descriptor])
             now = time.perf_counter()
         self.load.seconds = now - begun
+        self.load.busy = (time.process_time() - worked) / self.load.seconds
         self.load.failed += len(self._sessions)
 
     def _start_what_is_due(self, pace: Closed | Open, now: float) -> float:

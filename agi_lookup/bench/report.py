@@ -24,7 +24,7 @@ class Plan:
     hits: hits.Effort
     slow: slow.Effort
     disk: disk.Effort
-    times_count: bool = True  # long enough for times to be held against their goals
+    is_long: bool = True  # enough for times and memory to be held against their goals
 
 
 def plan(*, duration_s: float, repeat: int, concurrency: int) -> Plan:
@@ -41,7 +41,7 @@ def quick_plan() -> Plan:
         hits.Effort(duration_s=0.3, repeat=1, concurrency=8, numbers=30),
         slow.Effort(calls_per_s=100, duration_s=0.5, latency_s=0.3, waiting=100),
         disk.Effort(on_disk=3000, in_memory=300),
-        times_count=False,
+        is_long=False,
     )
 
 
@@ -59,7 +59,7 @@ def measure(wanted: Plan, say: Callable[[str], None]) -> Report:
         found["slow_lookup"] = slow.slow_lookups(where[1], wanted.slow)
         say(f"a cache of {wanted.disk.on_disk:,} numbers on disk and {wanted.disk.in_memory:,} in memory")
         found["full_cache"] = disk.full_cache(where[2], wanted.disk)
-    found["goals"] = [asdict(goal) for goal in goals(found) if wanted.times_count or not goal.is_time]
+    found["goals"] = [asdict(goal) for goal in goals(found) if wanted.is_long or not goal.needs_time]
     rounded: Report = _rounded(found)
     return rounded
 
@@ -80,7 +80,7 @@ class Goal:
     measured: float
     bound: float
     met: bool
-    is_time: bool
+    needs_time: bool  # a short run cannot judge it
 
 
 WAKE_UP_BYTES: Final = 8
@@ -95,8 +95,8 @@ def goals(found: Report) -> list[Goal]:
     every_round = [report["sides"]["ours"][pace] for pace in ("closed", "open")]
     lookup, cache = found["slow_lookup"], found["full_cache"]
     return [
-        _at_most("CPU of a hit to the constant responder's", constant, 2.5, is_time=True),
-        _at_most("CPU of a hit to pyst2's ten SETs", pyst2, 1 / 3, is_time=True),
+        _at_most("CPU of a hit to the constant responder's", constant, 2.5, needs_time=True),
+        _at_most("CPU of a hit to pyst2's ten SETs", pyst2, 1 / 3, needs_time=True),
         _at_most("AGI commands of a hit", max(side["commands_a_call"]["high"] for side in every_round), 1),
         _at_most("early bytes", sum(side["early_bytes"] for side in every_round) + lookup["early_bytes"], 0),
         _at_most("wrong or failed hits", sum(side["wrong"] + side["failed"] for side in every_round), 0),
@@ -104,22 +104,22 @@ def goals(found: Report) -> list[Goal]:
         _at_most("bytes read a hit beyond the conversation", io["other_read_bytes_a_call"], WAKE_UP_BYTES),
         _at_most("bytes written a hit beyond conversation and log", io["other_written_bytes_a_call"], WAKE_UP_BYTES),
         _at_least("slow lookups served, percent", lookup["served_percent"], 98),
-        _at_most("slow lookups p99, ms", lookup["p99_ms"], lookup["latency_s"] * 1000 + 100, is_time=True),
-        _at_most("KiB a waiting call", lookup["kib_a_waiting_call"], 8),
+        _at_most("slow lookups p99, ms", lookup["p99_ms"], lookup["latency_s"] * 1000 + 100, needs_time=True),
+        _at_most("KiB a waiting call", lookup["kib_a_waiting_call"], 8, needs_time=True),
         _at_most("RSS with a full memory cache, MiB", cache["rss_mib"], 150),
-        _at_most("first answer after start with a full disk, s", cache["first_answer_s"], 1.5, is_time=True),
+        _at_most("first answer after start with a full disk, s", cache["first_answer_s"], 1.5, needs_time=True),
     ]
 
 
 REFERENCES: Final = ("constant", "pyst2")
 
 
-def _at_most(what: str, measured: float, bound: float, *, is_time: bool = False) -> Goal:
-    return Goal(what, measured, bound, measured <= bound, is_time)
+def _at_most(what: str, measured: float, bound: float, *, needs_time: bool = False) -> Goal:
+    return Goal(what, measured, bound, measured <= bound, needs_time)
 
 
 def _at_least(what: str, measured: float, bound: float) -> Goal:
-    return Goal(what, measured, bound, measured >= bound, is_time=False)
+    return Goal(what, measured, bound, measured >= bound, needs_time=False)
 
 
 def _rounded(value: Any) -> Any:
@@ -132,6 +132,7 @@ def _rounded(value: Any) -> Any:
 
 COLUMNS: Final = (
     ("calls/s", "calls_per_s", "{:.0f}"),
+    ("generator", "generator_busy", "{:.0%}"),
     ("p50 ms", "p50_ms", "{:.2f}"),
     ("p99 ms", "p99_ms", "{:.2f}"),
     ("p99.9 ms", "p999_ms", "{:.2f}"),
