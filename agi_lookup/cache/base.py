@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from agi_lookup.domain.model import Facet, Identity, Liveness, Method
+from agi_lookup.domain.model import Facet, Identity, Liveness, Method, mask
 
 
 class Outcome(StrEnum):
@@ -35,6 +35,9 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     fresh_until: float
     stale_until: float
     body: Identity | Liveness
+
+    def __repr__(self) -> str:
+        return f"CacheEntry({mask(self.number)}, {self.facet}, {self.outcome}, {self.provider})"
 
 
 Hits = Mapping[Facet, CacheEntry]

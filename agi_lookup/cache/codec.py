@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import MISSING, fields
-from math import isfinite
 from typing import Any, Final, get_type_hints
 
 import msgspec
@@ -23,6 +22,9 @@ from agi_lookup.domain.model import Facet, Identity, Liveness, Method
 FORMAT: Final = 1
 MAX_BODY_BYTES: Final = 2_048
 """A real body has about 110; what is larger is no fact about a number."""
+
+LAST_TIME: Final = 1e11
+"""The year 5138: times stay within what every column can hold."""
 
 BODY: Final[dict[Facet, type[Identity | Liveness]]] = {Facet.IDENTITY: Identity, Facet.LIVENESS: Liveness}
 
@@ -82,7 +84,7 @@ def check(entry: CacheEntry) -> None:
         raise BadEntry("number is not + and 7 to 15 digits")
     if type(entry.body) is not BODY[entry.facet]:
         raise BadEntry("body is of the other facet")
-    if not (isfinite(entry.stale_until) and entry.observed_at <= entry.fresh_until <= entry.stale_until):
+    if not -LAST_TIME < entry.observed_at <= entry.fresh_until <= entry.stale_until < LAST_TIME:  # refuses NaN too
         raise BadEntry("times are not in order")
 
 

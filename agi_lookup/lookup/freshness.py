@@ -73,13 +73,22 @@ def expiry(
 
 
 def entries(answer: LookupAnswer, lifetimes: Lifetimes, now: float, spread: float) -> Iterator[CacheEntry]:
-    """The facets of an answer, ready to be kept. A source's clock may not run ahead of ours."""
+    """The facets of an answer, ready to be kept. A source's clock may not run ahead of ours.
+
+    Sources cache too, and state when they observed. Old news is held as if it were "not told": asking again at once would buy the
+    same. An old identity still names a network; an old liveness says nothing about now, and becomes unknown.
+    """
     observed_at = min(answer.observed_at, now)
     for facet, body in ((Facet.IDENTITY, answer.identity), (Facet.LIVENESS, answer.liveness)):
         if body is None:
             continue
         outcome = outcome_of(body)
         fresh_until, stale_until = expiry(lifetimes, facet, outcome, observed_at, spread)
+        if observed_at < fresh_until <= now:
+            fresh_until = expiry(lifetimes, facet, Outcome.INCONCLUSIVE, now, spread)[0]
+            stale_until = max(stale_until, fresh_until)
+            if facet is Facet.LIVENESS:
+                body, outcome = Liveness(), Outcome.INCONCLUSIVE
         yield CacheEntry(
             number=answer.number,
             facet=facet,

@@ -24,6 +24,8 @@ BATCH_S: Final = 0.25
 FIRST_PAUSE_S: Final = 0.25
 LAST_PAUSE_S: Final = 5.0
 PURGE_EVERY_S: Final = 10.0
+ALARM_EVERY_S: Final = 60.0
+"""For alarms of one kind; every trouble is counted."""
 
 
 class WriteBehind:
@@ -49,6 +51,7 @@ class WriteBehind:
         self._on_alarm = on_alarm
         self._count = count
         self._damage = ""
+        self._told_until: dict[str, float] = {}
         self._purge_at = 0.0
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -87,7 +90,7 @@ class WriteBehind:
         self.state = "a new file is made"
         self._purger.start_over()
         self._count("sqlite_corrupt")
-        self._on_alarm("sqlite_corrupt", what)
+        self._tell("sqlite_corrupt", what)
 
     def imported(self, rows: int) -> None:
         self._purger.wrote(rows)
@@ -150,12 +153,17 @@ class WriteBehind:
             self._purger.wrote(len(batch))
 
     def _failed(self, error: Exception) -> None:
-        """Tell the operator once a trouble, not once a try."""
         self._count("sqlite_write_failed")
-        state = str(error) or type(error).__name__
-        if state != self.state:
-            self.state = state
-            self._on_alarm(getattr(error, "alarm", "sqlite_failing"), state)
+        before, self.state = self.state, str(error) or type(error).__name__
+        if before != self.state:
+            self._tell(getattr(error, "alarm", "sqlite_failing"), self.state)
+
+    def _tell(self, code: str, detail: str) -> None:
+        """Alarm the operator, but not for every try of a disk that comes and goes."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._told_until.get(code, 0.0):
+            self._told_until[code] = now + ALARM_EVERY_S
+            self._on_alarm(code, detail)
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

@@ -18,8 +18,8 @@ from agi_lookup.domain.errors import CacheError
 
 APPLICATION_ID: Final = 0x4147494C  # "AGIL", at offset 68 of the file
 SCHEMA_VERSION: Final = 1
-KEPT_ASIDE: Final = 3
-"""Broken databases to keep for a look; older ones go, so that a dying disk does not fill with its own ruins."""
+KEPT_ASIDE: Final = 2
+"""A dying disk must not fill with its own ruins."""
 
 SCHEMA: Final = {
     "entry": """CREATE TABLE entry (
@@ -32,6 +32,9 @@ SCHEMA: Final = {
 ) WITHOUT ROWID""",
     "entry_by_end": "CREATE INDEX entry_by_end ON entry (stale_until)",
 }
+
+MAGIC: Final = b"SQLite format 3\0"
+"""https://sqlite.org/fileformat.html, section 1.3."""
 
 _BROKEN: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
@@ -54,21 +57,25 @@ def is_corruption(error: BaseException) -> bool:
 
 def open_writer(path: Path) -> sqlite3.Connection:
     """Make or open the database, for the holder of the lock. Raises `sqlite3.Error`, `OSError`, `Corrupt` or `NotOurs`."""
-    if path.exists() and path.stat().st_size == 0:
-        raise Corrupt("the file is empty")
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    new = not path.exists()
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb") as file:
+        if not new and file.read(len(MAGIC)) != MAGIC:  # looked at first, as SQLite would replay a log into anything
+            raise Corrupt("it is no database")
     connection = sqlite3.connect(
         path, timeout=0, isolation_level="IMMEDIATE"
     )  # our caller waits and retries, not SQLite
     try:
-        if path.stat().st_size and not _is_blank(connection):
-            _judge(connection)
-        else:
+        if new or _is_blank(connection):
             _create(connection)
+        else:
+            _judge(connection)
         _set_up(connection)
         _touch(connection)
     except BaseException:
         connection.close()
+        if new:  # half made, for want of room perhaps: not to be taken for damage later
+            for part in parts(path):
+                part.unlink()
         raise
     return connection
 
@@ -97,12 +104,15 @@ def size(path: Path) -> int:
 
 
 def put_aside(path: Path, now: float) -> Path:
-    """Rename the database, with its log, to `NAME.corrupt-TIME`; keeps the newest `KEPT_ASIDE`. Raises `OSError`."""
+    """Rename the database, with its log, to `NAME.corrupt-TIME`. Raises `OSError`.
+
+    Of such ruins the newest stays, and the `KEPT_ASIDE` largest of the others: those may hold something worth a rescue.
+    """
     aside = path.with_name(f"{path.name}.corrupt-{strftime('%Y%m%dT%H%M%SZ', gmtime(now))}")
     for part in parts(path):
         part.rename(aside.with_name(aside.name + part.name.removeprefix(path.name)))
-    ruins = [p for p in path.parent.glob(f"{path.name}.corrupt-*") if not p.name.endswith(_SUFFIXES[1:])]
-    for old in sorted(ruins)[:-KEPT_ASIDE]:
+    ruins = (p for p in path.parent.glob(f"{path.name}.corrupt-*") if not p.name.endswith(_SUFFIXES[1:]) and p != aside)
+    for old in sorted(ruins, key=size)[:-KEPT_ASIDE]:
         for part in parts(old):
             part.unlink()
     return aside

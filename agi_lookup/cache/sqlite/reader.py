@@ -50,7 +50,8 @@ class Reader:
     async def rows(self, sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Raises `CacheError`."""
         now = asyncio.get_running_loop().time()
-        if self._connection is None:
+        connection = self._connection
+        if connection is None:
             if now >= self._retry_at:
                 self._reopen()
             raise CacheError(f"not read for a while: {self._why}")
@@ -59,9 +60,11 @@ class Reader:
         self._waiting += 1
         try:
             async with asyncio.timeout(self._timeout_s):
-                rows = await self._connection.execute_fetchall(sql, parameters)
+                rows = await connection.execute_fetchall(sql, parameters)
         except TROUBLE as error:
-            self._failed(error, now)
+            self._count("sqlite_read_timeout" if isinstance(error, TimeoutError) else "sqlite_read_failed")
+            if connection is self._connection:
+                self._failed(error, now)
             raise CacheError(self._why) from error
         finally:
             self._waiting -= 1
@@ -98,7 +101,6 @@ class Reader:
             connection.stop()
 
     def _failed(self, error: BaseException, now: float) -> None:
-        self._count("sqlite_read_timeout" if isinstance(error, TimeoutError) else "sqlite_read_failed")
         self._why = str(error) or type(error).__name__
         if file.is_corruption(error):
             self._suspend(now)

@@ -86,6 +86,7 @@ class SqliteTier:
             on_alarm=on_alarm,
             count=count,
         )
+        self._generation = 0  # how often the file was replaced: news of an older one come too late
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -115,7 +116,8 @@ class SqliteTier:
         waiting = self._queue.of(number)
         hits: dict[Facet, CacheEntry] = {}
         if len(waiting) < len(Facet) and not self._not_made_yet:
-            hits = self._checked(number, await self._reader.rows(statements.READ, (key,)))
+            generation = self._generation
+            hits = self._checked(number, await self._reader.rows(statements.READ, (key,)), generation)
         for facet, entry in (waiting | self._queue.of(number)).items():
             hits.pop(facet, None)
             if entry is not None:
@@ -231,6 +233,7 @@ class SqliteTier:
 
     async def _check(self) -> None:
         """Walk the file once, behind the running service."""
+        generation = self._generation
         try:
             if file.size(self._path) > CHECKED_BYTES:
                 return
@@ -243,18 +246,20 @@ class SqliteTier:
         except TROUBLE as error:
             sound = not file.is_corruption(error)
         if not sound:
-            self._damaged("the check after opening found damage")
+            self._damaged("the check after opening found damage", generation)
 
     def _own_reader(self) -> AbstractAsyncContextManager[aiosqlite.Connection]:
         return aiosqlite.Connection(partial(file.open_reader, self._path), iter_chunk_size=64)
 
-    def _checked(self, number: str, rows: Sequence[Row]) -> dict[Facet, CacheEntry]:
+    def _checked(self, number: str, rows: Sequence[Row], generation: int) -> dict[Facet, CacheEntry]:
         """The rows that are what they should be; the others are to go."""
         hits = {}
         for row in rows:
             entry = self._entry(row)
-            if entry is not None:
+            if entry is not None and entry.number == number:
                 hits[entry.facet] = entry
+            elif entry is not None:
+                self._damaged("a number was found in another's place", generation)
             elif row[1] in range(len(FACETS)) and len(self._queue) < self._limits.queue:
                 self._queue.erase(number, FACETS[row[1]])
                 self._behind.nudge()
@@ -270,9 +275,12 @@ class SqliteTier:
     def _bad_entry(self) -> None:
         self._count("sqlite_bad_entry")
 
-    def _damaged(self, why: str) -> None:
-        self._behind.damaged(why)
+    def _damaged(self, why: str, generation: int | None = None) -> None:
+        """Mend the file, unless it is another one by now."""
+        if generation in (None, self._generation):
+            self._behind.damaged(why)
 
     def _replaced(self, what: str) -> None:
+        self._generation += 1
         self._reader.drop()
         self._behind.replaced(what)

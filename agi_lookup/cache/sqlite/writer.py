@@ -20,6 +20,9 @@ from agi_lookup.domain.errors import CacheError
 TROUBLE: Final = (sqlite3.Error, OSError, CacheError, TimeoutError, ValueError)
 """What a sick file can raise; `ValueError` is aiosqlite's word for a closed connection."""
 
+REPLACE_EVERY_S: Final = 60.0
+"""A disk that damages every new file gets one a minute."""
+
 _LOCK_POLL_S: Final = 0.02
 _UNDO_S: Final = 1.0
 
@@ -45,6 +48,7 @@ class Writer:
         self._count = count
         self._lock = WriterLock(path, for_life=for_life)
         self._connection: aiosqlite.Connection | None = None
+        self._replace_again_at = 0.0
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
@@ -88,7 +92,9 @@ class Writer:
             try:
                 return await asyncio.to_thread(self._lock.acquire)
             except OtherWriter as error:
-                if error.for_life or clock() >= give_up:
+                if error.for_life:
+                    give_up = min(give_up, clock() + _LOCK_POLL_S)  # once more: it may have been a look at the lock
+                if clock() >= give_up:
                     raise
             await asyncio.sleep(_LOCK_POLL_S)
 
@@ -104,6 +110,10 @@ class Writer:
 
     async def _put_aside(self, why: str) -> None:
         await self._disconnect()
+        now = asyncio.get_running_loop().time()
+        if now < self._replace_again_at:
+            raise CacheError(f"damaged again within a minute: {why}")
+        self._replace_again_at = now + REPLACE_EVERY_S
         aside = await asyncio.to_thread(file.put_aside, self._path, self._clock())
         self._on_replaced(f"{self._path.name} is damaged ({why}): kept as {aside.name}, a new one takes its place")
 

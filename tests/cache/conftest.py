@@ -1,0 +1,93 @@
+"""Tiers on a temporary file, with an ear for what they count and alarm, and a check that no thread outlives them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from agi_lookup.cache.sqlite import Limits, Mode, SqliteTier
+from tests.cache.entries import NOW
+from tests.fakes import Clock
+
+
+class Heard:
+    """What a tier said."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.alarms: list[tuple[str, str]] = []
+
+    def count(self, word: str) -> None:
+        self.counts[word] += 1
+
+    def alarm(self, code: str, detail: str) -> None:
+        self.alarms.append((code, detail))
+
+    @property
+    def codes(self) -> list[str]:
+        return [code for code, _ in self.alarms]
+
+
+class OpenTier(Protocol):
+    def __call__(
+        self, path: Path = ..., *, mode: Mode = ..., max_rows: int = ..., limits: Limits = ...
+    ) -> Awaitable[SqliteTier]: ...
+
+
+PATIENT = Limits(read_timeout_s=5.0)
+"""No test depends on how busy the machine is."""
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(NOW)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "cache.sqlite"
+
+
+@pytest.fixture
+async def open_tier(path: Path, clock: Clock, heard: Heard) -> AsyncIterator[OpenTier]:
+    """Opens tiers, and closes them in the end. Every thread that they start must end with them."""
+    tiers: list[SqliteTier] = []
+    default = path
+
+    async def open_(
+        path: Path = default,
+        *,
+        mode: Mode = Mode.SERVER,
+        max_rows: int = 5_000_000,
+        limits: Limits = PATIENT,
+    ) -> SqliteTier:
+        tier = await SqliteTier.open(
+            path, mode=mode, max_rows=max_rows, limits=limits, clock=clock, on_alarm=heard.alarm, count=heard.count
+        )
+        tiers.append(tier)
+        return tier
+
+    yield open_
+    for tier in tiers:
+        await tier.close()
+    await until(
+        lambda: not [t for t in threading.enumerate() if "aiosqlite" in t.name or "_connection_worker" in t.name]
+    )
+
+
+async def until(true: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    """Wait for a condition that background work brings about."""
+    async with asyncio.timeout(timeout_s):
+        while not true():
+            await asyncio.sleep(0.005)
