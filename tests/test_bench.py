@@ -200,7 +200,7 @@ async def test_quick_bench_counts_all_and_finds_nothing_wrong() -> None:
     assert report["hits"]["no_io_of_ours"]["provider_requests"] == 0
     assert report["slow_lookup"]["served_percent"] == 100
     assert (report["slow_lookup"]["wrong"], report["slow_lookup"]["early_bytes"]) == (0, 0)
-    assert report["full_cache"]["numbers_in_memory"] == 300
+    assert (report["full_cache"]["numbers_in_memory"], report["full_cache"]["missed"]) == (300, 0)
     assert all(goal["met"] for goal in report["goals"]), report["goals"]
 
 
