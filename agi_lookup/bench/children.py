@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
+import subprocess  # nosec B404
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ class Child:
         self._stderr = stderr
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(  # noqa: S603
+        self._process = subprocess.Popen(  # noqa: S603  # nosec B603
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -73,9 +73,9 @@ class Child:
 
     def first_line(self) -> str:
         """What it prints first; empty when it ended before."""
-        assert self._process.stdout is not None  # noqa: S101
-        line: bytes = self._process.stdout.readline()
-        return line.decode().strip()
+        for line in self._process.stdout or ():
+            return str(line.decode().strip())
+        return ""
 
     def usage(self) -> Usage:
         io = _fields(Path(f"/proc/{self.pid}/io"))

@@ -7,10 +7,10 @@ it learned from the simulated vendor before; the vendor's bill proves that it as
 from __future__ import annotations
 
 import asyncio
+import http.client
 import itertools
 import json
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
@@ -203,5 +203,9 @@ def _io(before: Touched, after: Touched, rounds: Rounds) -> dict[str, float]:
 
 
 def _requests(vendor: str) -> int:
-    with urllib.request.urlopen(f"{vendor}/_sim/bill", timeout=5) as reply:  # noqa: S310  # our own simulator
-        return int(json.load(reply)["npl"]["requests"])
+    connection = http.client.HTTPConnection(vendor.removeprefix("http://"), timeout=5)
+    try:
+        connection.request("GET", "/_sim/bill")
+        return int(json.load(connection.getresponse())["npl"]["requests"])
+    finally:
+        connection.close()
