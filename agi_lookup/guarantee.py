@@ -28,23 +28,20 @@ async def guaranteed(request: CallRequest, kit: CallKit, started: float, metrics
 
     Late facts are never committed as OK: they may belong to a call that has gone on without them.
     """
+    loop = asyncio.get_running_loop()
     deadline = started + (request.timeout_s or kit.profiles[request.profile].timeout_s)
-    decision = await _caught(request, kit, deadline, metrics)
-    late_s = asyncio.get_running_loop().time() - deadline
+    try:
+        async with asyncio.timeout_at(deadline + GUARD_S):
+            decision = await decide(request, kit, deadline=deadline)
+    except TimeoutError:
+        decision = Decision(Status.TIMEOUT, error="timeout")
+    except Exception:
+        metrics.bug("call")
+        log.exception("a bug; the call goes on without a lookup")
+        decision = Decision(Status.DEGRADED, error="internal")
+    late_s = loop.time() - deadline
     if late_s > GIVE_UP_S:
         return None
     if late_s > GUARD_S and decision.status in (Status.OK, Status.PARTIAL):
         return replace(decision, status=Status.TIMEOUT, verdict=ALLOW, error="late")
     return decision
-
-
-async def _caught(request: CallRequest, kit: CallKit, deadline: float, metrics: Metrics) -> Decision:
-    try:
-        async with asyncio.timeout_at(deadline + GUARD_S):
-            return await decide(request, kit, deadline=deadline)
-    except TimeoutError:
-        return Decision(Status.TIMEOUT, error="timeout")
-    except Exception:
-        metrics.bug("call")
-        log.exception("a bug; the call goes on without a lookup")
-        return Decision(Status.DEGRADED, error="internal")

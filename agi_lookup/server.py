@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from agi_lookup.agi.request import parse_request
-from agi_lookup.agi.session import AgiSession
+from agi_lookup.agi.session import AgiSession, Expected
 from agi_lookup.agi.wire import Environment, encode_set
 from agi_lookup.call import CallKit, CallRequest
 from agi_lookup.domain.model import Decision, mask
@@ -28,10 +28,10 @@ from agi_lookup.variables import render
 
 BACKLOG: Final = 4096
 """A burst of calls waits here, not in SYN retries; the kernel cuts it to net.core.somaxconn."""
+SWEEP_S: Final = 0.1
+"""How often overdue peers are looked for."""
 RESERVED_FILES: Final = 128
 """Descriptors for everything but FastAGI connections: listeners, SQLite, vendors, logs."""
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class Metrics(Protocol):
@@ -71,15 +71,15 @@ class Server:
     def __init__(self, kit: CallKit, access: Access, limits: Limits, metrics: Metrics, lag: LagMeter) -> None:
         self.kit = kit
         self.access = access
-        self.environment_timeout_s = limits.environment_timeout_s
-        self.reply_timeout_s = limits.reply_timeout_s
         self._limits = limits
+        self._owed: dict[Expected, dict[AgiSession, float]] = {"environment": {}, "reply": {}}
+        self._sweeper: asyncio.TimerHandle | None = None
         self._max_connections = min(limits.max_connections, file_limit() - RESERVED_FILES)
         self._metrics = metrics
+        self._log: structlog.stdlib.BoundLogger = structlog.get_logger().bind()  # once: the proxy binds anew each time
         self._lag = lag
         self._sessions: set[AgiSession] = set()
         self._by_source: Counter[str] = Counter()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
         self._quiet_until: dict[str, float] = {}
         self._empty: asyncio.Future[None] | None = None
@@ -88,6 +88,7 @@ class Server:
         """Listen; returns the port (chosen by the kernel for 0). Raises `OSError`."""
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(lambda: AgiSession(self), host, port, backlog=BACKLOG)
+        self._sweep(loop)
         listening: int = self._listener.sockets[0].getsockname()[1]
         return listening
 
@@ -104,10 +105,24 @@ class Server:
             self._empty = loop.create_future()
             await asyncio.wait([self._empty], timeout=drain_s)
         left = len(self._sessions)
-        for session in tuple(self._sessions):
-            session.abort()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        tasks = [task for session in tuple(self._sessions) if (task := session.abort())]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         return left
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Abort the sessions whose peers are overdue. One timer for all: an own one would be the dearest part of a session."""
+        now = loop.time()
+        for what, owed in self._owed.items():
+            while owed:  # in order of time, since all have the same length
+                session, due = next(iter(owed.items()))
+                if due > now:
+                    break
+                del owed[session]
+                self.refused(f"{what}_timeout")
+                session.abort()
+        self._sweeper = loop.call_later(SWEEP_S, self._sweep, loop)
 
     # What a session asks of its host (`agi.session.Host`)
 
@@ -124,6 +139,7 @@ class Server:
         return ""
 
     def left(self, session: AgiSession) -> None:
+        self.met(session)
         self._sessions.discard(session)
         self._by_source[session.peer] -= 1
         if not self._by_source[session.peer]:
@@ -134,11 +150,15 @@ class Server:
     def started(self) -> float:
         return self._lag.accepted_at()
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+    def expect(self, session: AgiSession, what: Expected) -> None:
+        limits = self._limits
+        length_s = limits.environment_timeout_s if what == "environment" else limits.reply_timeout_s
+        self._owed[what].pop(session, None)
+        self._owed[what][session] = asyncio.get_running_loop().time() + length_s
+
+    def met(self, session: AgiSession) -> None:
+        for owed in self._owed.values():
+            owed.pop(session, None)
 
     def refused(self, why: str) -> None:
         """Counted always, logged once a minute for each reason: a port scan is quiet."""
@@ -146,7 +166,7 @@ class Server:
         now = time.monotonic()
         if now >= self._quiet_until.get(why, 0.0):
             self._quiet_until[why] = now + 60.0
-            log.warning("session refused", why=why)
+            self._log.warning("session refused", why=why)
 
     def answer(self, environment: Environment, started: float) -> Coroutine[Any, Any, list[bytes]]:
         kit, access = self.kit, self.access
@@ -160,7 +180,7 @@ class Server:
             return []
         seconds = asyncio.get_running_loop().time() - started
         self._metrics.call(decision, seconds)
-        log.info("call", **call_line(request, decision, seconds))
+        self._log.info("call", **call_line(request, decision, seconds))
         return encode_set(render(decision, prefix=access.prefix, now=time.time(), ms=int(seconds * 1000)))
 
 

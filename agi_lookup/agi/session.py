@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 from agi_lookup.agi.request import AgiRefused
 from agi_lookup.agi.wire import FAILURE, AgiParser, AgiProtocolError, Environment, Hangup, Reply
 
+Expected: TypeAlias = Literal["environment", "reply"]
+
 
 class Host(Protocol):
     """The server, as a session sees it."""
-
-    environment_timeout_s: float
-    reply_timeout_s: float
 
     def admit(self, session: AgiSession, peer: str) -> str:
         """Empty, or the stable word why this connection is not served."""
@@ -29,7 +28,11 @@ class Host(Protocol):
         """Raises `AgiRefused` at once, or gives the work whose result is the lines to send, whatever breaks. No lines: the time is
         over. The environment is not held while the work waits: it is the bulk of a waiting call's memory."""
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
+    def expect(self, session: AgiSession, what: Expected) -> None:
+        """The peer now owes us this; when it is overdue the host aborts the session."""
+
+    def met(self, session: AgiSession) -> None:
+        """The peer owes us nothing for now."""
 
     def refused(self, why: str) -> None: ...
 
@@ -37,15 +40,14 @@ class Host(Protocol):
 
 
 class AgiSession(asyncio.Protocol):
-    """Always ends: by its own close, by the peer, or by one of its two deadlines."""
+    """Always ends: by its own close, by the peer, or by the host when the peer is overdue."""
 
-    __slots__ = ("_host", "_lines", "_parser", "_started", "_task", "_timer", "_transport", "peer")
+    __slots__ = ("_host", "_lines", "_parser", "_started", "_task", "_transport", "peer")
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._parser: AgiParser | None = None
         self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._lines: list[bytes] = []
         self._started = 0.0
@@ -60,7 +62,7 @@ class AgiSession(asyncio.Protocol):
             return
         self._parser = AgiParser()
         self._started = self._host.started()
-        self._arm(self._host.environment_timeout_s, "environment_timeout")
+        self._host.expect(self, "environment")
 
     def data_received(self, data: bytes) -> None:
         if self._parser is None:
@@ -75,8 +77,9 @@ class AgiSession(asyncio.Protocol):
     def _on_event(self, event: Environment | Reply | Hangup) -> None:
         match event:
             case Environment():
-                self._disarm()
-                self._task = self._host.spawn(self._answer(self._host.answer(event, self._started)))
+                self._host.met(self)
+                answering = self._answer(self._host.answer(event, self._started))
+                self._task = asyncio.get_running_loop().create_task(answering)
             case Reply():
                 self._next_line()
             case Hangup():
@@ -97,8 +100,7 @@ class AgiSession(asyncio.Protocol):
         if not self._lines:
             self._end()
             return
-        self._disarm()
-        self._arm(self._host.reply_timeout_s, "reply_timeout")
+        self._host.expect(self, "reply")
         self._parser.command_sent()
         self._transport.write(self._lines.pop(0))
 
@@ -114,26 +116,10 @@ class AgiSession(asyncio.Protocol):
 
     def _end(self) -> None:
         self._parser = None
-        self._disarm()
         if self._task is not None:
             self._task.cancel()
         if self._transport is not None:
             self._transport.close()
-
-    def _arm(self, timeout_s: float, why: str) -> None:
-        self._timer = asyncio.get_running_loop().call_later(timeout_s, self._too_late, why)
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _too_late(self, why: str) -> None:
-        """The peer sent or read nothing for too long: what it may still have in its buffers is thrown away."""
-        self._host.refused(why)
-        self._end()
-        if self._transport is not None:
-            self._transport.abort()
 
     def eof_received(self) -> bool:
         self._end()
@@ -144,8 +130,10 @@ class AgiSession(asyncio.Protocol):
         self._end()
         self._host.left(self)
 
-    def abort(self) -> None:
-        """End at once, for a server that stops."""
+    def abort(self) -> asyncio.Task[None] | None:
+        """End at once, throwing away what the peer did not read. Gives the work that is being cancelled, if there was any."""
+        task = self._task
         self._end()
         if self._transport is not None:
             self._transport.abort()
+        return task

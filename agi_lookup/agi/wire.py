@@ -42,6 +42,7 @@ ARG_KEYS: Final = tuple(f"agi_arg_{n}" for n in range(1, MAX_ENV_LINES + 1))
 FAILURE: Final = b"FAILURE\n"
 """res_agi.c run_agi: a line that starts so ends the AGI with AGISTATUS=FAILURE."""
 
+_FIRST_LINE: Final = b"agi_network: yes\n"
 _HANGUPS: Final = b"HANGUP\nHANGUP\n"
 """All that may lie behind the blank line before our command: the caller hung up at that very moment."""
 
@@ -122,8 +123,9 @@ class AgiParser:
     def _next_environment(self) -> Event | None:
         end = self._buffer.find(b"\n\n", self._scanned)
         if end < 0:
+            if self._scanned < len(_FIRST_LINE) and not _FIRST_LINE.startswith(self._buffer[: len(_FIRST_LINE)]):
+                raise AgiProtocolError("not_agi")  # told from its first bytes, not after 32 KiB of them
             self._scanned = max(0, len(self._buffer) - 1)
-            _refuse_early(self._buffer)
             return None
         environment = parse_environment(self._buffer[:end])
         self._buffer = self._buffer[end + 2 :]
@@ -160,15 +162,6 @@ class AgiParser:
             return None
         self._usage = False
         return Reply(520, "usage")
-
-
-def _refuse_early(head: bytes) -> None:
-    """A peer that is no Asterisk is told from its first bytes, not after 32 KiB of them."""
-    first = b"agi_network: yes\n"
-    if not first.startswith(head[: len(first)]):
-        raise AgiProtocolError("not_agi")
-    if head.count(b"\n") > MAX_ENV_LINES:
-        raise AgiProtocolError("too_many_lines")
 
 
 def parse_environment(head: bytes) -> Environment:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -52,8 +51,14 @@ class Link:
 
     async def ask(self, number: Number, now: float, deadline: float) -> LookupAnswer:
         """One number's answer. Raises `ProviderError`; `ProviderBusy` when no connection came free by `deadline`."""
-        async with self._slot(deadline):
+        if self._slots.locked():
+            await self._wait_for_slot(deadline)
+        else:
+            await self._slots.acquire()
+        try:
             results = await self._driver.run(self._provider.lookup([number], now), timeout_s=self._timeout_s)
+        finally:
+            self._slots.release()
         result = results.get(number.e164)
         if isinstance(result, ProviderError):
             raise result
@@ -61,17 +66,12 @@ class Link:
             raise ProviderProtocolError("answered for another number")
         return result
 
-    @asynccontextmanager
-    async def _slot(self, deadline: float) -> AsyncIterator[None]:
+    async def _wait_for_slot(self, deadline: float) -> None:
         try:
             async with asyncio.timeout_at(deadline):
                 await self._slots.acquire()
         except TimeoutError:
             raise ProviderBusy from None
-        try:
-            yield
-        finally:
-            self._slots.release()
 
 
 class Chain:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Protocol
 
 from agi_lookup.cache.base import CacheEntry, Hits, Outcome
@@ -116,7 +117,7 @@ class Resolver:
         stale = frozenset(facet for facet, entry in hits.items() if state(entry, now) is CacheState.STALE)
         if stale:
             deadline = asyncio.get_running_loop().time() + REFRESH_WAIT_S
-            self.flights.launch(_key(query), lambda: self._fly(query, stale, hits, deadline))
+            self.flights.launch(_key(query), partial(self._fly, query, stale, hits, deadline))
 
     async def _ask(self, query: LookupQuery, wanted: frozenset[Facet], hits: Hits, deadline: float) -> LookupOutcome:
         """Fly for what the cache cannot answer; whatever happens, the outcome says all that is known."""
@@ -138,12 +139,12 @@ class Resolver:
     ) -> ChainResult:
         """Share the number's flight; where it was after less than we want, fly once more for the rest."""
         result = await self.flights.run(
-            _key(query), lambda: self._fly(query, wanted, hits, deadline), deadline=deadline
+            _key(query), partial(self._fly, query, wanted, hits, deadline), deadline=deadline
         )
         rest = wanted - result.asked
         if not rest:
             return result
-        more = await self.flights.run(_key(query), lambda: self._fly(query, rest, hits, deadline), deadline=deadline)
+        more = await self.flights.run(_key(query), partial(self._fly, query, rest, hits, deadline), deadline=deadline)
         return ChainResult(
             more.asked | result.asked,
             more.answers + result.answers,

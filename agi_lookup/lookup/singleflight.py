@@ -8,8 +8,9 @@ paid for. Each waiter has a future of its own; sharing one through `asyncio.shie
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine, Hashable
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from agi_lookup.domain.errors import Overloaded
 
@@ -21,11 +22,11 @@ class _Flight(Generic[T]):
 
     def __init__(self) -> None:
         self.task: asyncio.Task[T] | None = None
-        self.waiters: set[asyncio.Future[T]] = set()
+        self.waiters: list[asyncio.Future[T]] = []
 
 
 class SingleFlight(Generic[T]):
-    """Flights by key, at most `limit` in the air."""
+    """Flights by key, at most `limit` in the air. Thousands of calls may wait: a waiter is no more than a future and a timer."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -34,44 +35,44 @@ class SingleFlight(Generic[T]):
     def __len__(self) -> int:
         return len(self._flights)
 
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._flights
-
-    async def run(self, key: Hashable, start: Callable[[], Awaitable[T]], *, deadline: float) -> T:
+    async def run(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]], *, deadline: float) -> T:
         """The result of the key's flight, started by `start` when there is none.
 
         Raises `TimeoutError` at `deadline` (loop seconds; the flight goes on), `Overloaded` when no more may start, or what the
         flight raised.
         """
-        waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
         flight = self._flights.get(key) or self._launch(key, start)
-        flight.waiters.add(waiter)
+        waiter: asyncio.Future[T] = loop.create_future()
+        flight.waiters.append(waiter)
+        timer = loop.call_at(deadline, _too_late, waiter)
         try:
-            async with asyncio.timeout_at(deadline):
-                return await waiter
+            return await waiter
         finally:
-            flight.waiters.discard(waiter)
+            timer.cancel()
+            if flight.waiters:  # not landed yet: we leave before it
+                flight.waiters.remove(waiter)
 
-    def launch(self, key: Hashable, start: Callable[[], Awaitable[T]]) -> bool:
+    def launch(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> bool:
         """Start a flight that nobody waits for; False when one is under way or no more may start."""
         if key in self._flights or len(self._flights) >= self._limit:
             return False
         self._launch(key, start)
         return True
 
-    def _launch(self, key: Hashable, start: Callable[[], Awaitable[T]]) -> _Flight[T]:
+    def _launch(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> _Flight[T]:
         if len(self._flights) >= self._limit:
             raise Overloaded("too many lookups under way")
         flight: _Flight[T] = _Flight()
         self._flights[key] = flight
-        flight.task = asyncio.ensure_future(start())
-        flight.task.add_done_callback(lambda task: self._land(key, flight, task))
+        flight.task = asyncio.get_running_loop().create_task(start())
+        flight.task.add_done_callback(partial(self._land, key, flight))
         return flight
 
     def _land(self, key: Hashable, flight: _Flight[T], task: asyncio.Future[T]) -> None:
         del self._flights[key]
-        waiting = [w for w in flight.waiters if not w.done()]
-        flight.waiters.clear()
+        waiting = [waiter for waiter in flight.waiters if not waiter.done()]
+        flight.waiters = []
         if task.cancelled():
             for waiter in waiting:
                 waiter.set_exception(Overloaded("the lookup was stopped"))
@@ -92,3 +93,8 @@ class SingleFlight(Generic[T]):
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
         return len(pending)
+
+
+def _too_late(waiter: asyncio.Future[T]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())

@@ -24,8 +24,8 @@ BATCH_S: Final = 0.25
 FIRST_PAUSE_S: Final = 0.25
 LAST_PAUSE_S: Final = 5.0
 PURGE_EVERY_S: Final = 10.0
-ALARM_EVERY_S: Final = 60.0
-"""For alarms of one kind; every trouble is counted."""
+ALARM_EVERY_S: Final = 300.0
+"""One kind of alarm, while its trouble lasts or comes and goes; every trouble is counted."""
 
 
 class WriteBehind:
@@ -154,12 +154,11 @@ class WriteBehind:
 
     def _failed(self, error: Exception) -> None:
         self._count("sqlite_write_failed")
-        before, self.state = self.state, str(error) or type(error).__name__
-        if before != self.state:
-            self._tell(getattr(error, "alarm", "sqlite_failing"), self.state)
+        self.state = str(error) or type(error).__name__
+        self._tell(getattr(error, "alarm", "sqlite_failing"), self.state)
 
     def _tell(self, code: str, detail: str) -> None:
-        """Alarm the operator, but not for every try of a disk that comes and goes."""
+        """Alarm the operator, but not for every try."""
         now = asyncio.get_running_loop().time()
         if now >= self._told_until.get(code, 0.0):
             self._told_until[code] = now + ALARM_EVERY_S
