@@ -151,7 +151,7 @@ def test_a_late_line_that_nobody_asked_for_is_refused() -> None:
         (b"\n\n", "out_of_order"),
         (b"agi_network: no\n\n", "out_of_order"),
         (b"agi_network: yes\n" + b"a" * MAX_ENV_BYTES, "too_long"),
-        (b"agi_network: yes\n" + b"a: b\n" * MAX_ENV_LINES, "too_many_lines"),
+        (b"agi_network: yes\n" + b"a: b\n" * MAX_ENV_LINES + b"\n", "too_many_lines"),
         (b"agi_network: yes\nno colon here\n\n", "out_of_order"),
         (b"agi_network: yes\nagi_request: " + b"x" * 9000 + b"\n\n", "long_line"),
     ],
