@@ -91,19 +91,10 @@ def check(entry: CacheEntry) -> None:
 def pack(entry: CacheEntry) -> bytes:
     """The body for the disk. Raises `BadEntry` for what may not be kept."""
     check(entry)
-    twin = msgspec.convert(entry.body, _TWINS[entry.facet], from_attributes=True)
-    packed = _Packed(
-        entry.number,
-        entry.facet,
-        entry.outcome,
-        entry.provider,
-        entry.method,
-        entry.observed_at,
-        entry.fresh_until,
-        entry.stale_until,
-        msgspec.Raw(_encode(twin)),
-    )
-    payload = _encode(packed)
+    try:
+        payload = _encode(_packed(entry))
+    except UnicodeEncodeError as error:
+        raise BadEntry("text with half a surrogate pair") from error
     if len(payload) + _HEAD_BYTES > MAX_BODY_BYTES:
         raise BadEntry("body is too large")
     return bytes([FORMAT]) + zlib.crc32(payload).to_bytes(4) + payload
@@ -143,6 +134,20 @@ def from_line(line: bytes) -> CacheEntry:
     entry = _entry(parsed, body)
     pack(entry)
     return entry
+
+
+def _packed(entry: CacheEntry) -> _Packed:
+    return _Packed(
+        entry.number,
+        entry.facet,
+        entry.outcome,
+        entry.provider,
+        entry.method,
+        entry.observed_at,
+        entry.fresh_until,
+        entry.stale_until,
+        msgspec.Raw(_encode(msgspec.convert(entry.body, _TWINS[entry.facet], from_attributes=True))),
+    )
 
 
 def _entry(row: _Fields, body: Identity | Liveness) -> CacheEntry:

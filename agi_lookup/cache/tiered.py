@@ -34,7 +34,7 @@ class TieredCache:
             found = await self._disk.get(number)
         except CacheError:
             self._count("cache_disk_miss")
-            return held
+            return self._memory.peek(number)
         held = self._memory.peek(number)  # may have come meanwhile, and is newer
         if forgotten == self._forgotten:
             self._memory.put([entry for facet, entry in found.items() if facet not in held])

@@ -12,6 +12,7 @@ from typing import Protocol
 import pytest
 
 from agi_lookup.cache.sqlite import Limits, Mode, SqliteTier
+from agi_lookup.cache.sqlite.reader import Reader
 from tests.cache.entries import NOW
 from tests.fakes import Clock
 
@@ -39,6 +40,8 @@ class OpenTier(Protocol):
         self, path: Path = ..., *, mode: Mode = ..., max_rows: int = ..., limits: Limits = ...
     ) -> Awaitable[SqliteTier]: ...
 
+
+OpenReader = Callable[[float], Awaitable[Reader]]
 
 PATIENT = Limits(read_timeout_s=5.0)
 """No test depends on how busy the machine is."""
@@ -84,6 +87,21 @@ async def open_tier(path: Path, clock: Clock, heard: Heard) -> AsyncIterator[Ope
     await until(
         lambda: not [t for t in threading.enumerate() if "aiosqlite" in t.name or "_connection_worker" in t.name]
     )
+
+
+@pytest.fixture
+async def open_reader(path: Path, heard: Heard) -> AsyncIterator[OpenReader]:
+    """Opens the reading half alone, with a time-out in seconds."""
+    readers: list[Reader] = []
+
+    async def open_(timeout_s: float) -> Reader:
+        readers.append(Reader(path, timeout_s=timeout_s, on_damage=lambda why: None, count=heard.count))
+        await readers[-1].open()
+        return readers[-1]
+
+    yield open_
+    for reader in readers:
+        await reader.close()
 
 
 async def until(true: Callable[[], bool], timeout_s: float = 10.0) -> None:

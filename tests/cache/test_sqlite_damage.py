@@ -16,9 +16,11 @@ from agi_lookup.cache.base import CacheEntry
 from agi_lookup.cache.memory import MemoryTier
 from agi_lookup.cache.sqlite import Mode, SqliteTier
 from agi_lookup.cache.sqlite.file import put_aside
+from agi_lookup.cache.sqlite.statements import READ, digits
 from agi_lookup.cache.tiered import TieredCache
+from agi_lookup.domain.errors import CacheError
 from agi_lookup.domain.model import Facet
-from tests.cache.conftest import Heard, OpenTier, until
+from tests.cache.conftest import Heard, OpenReader, OpenTier, until
 from tests.cache.entries import BOTH, NOW, NUMBER, identity, liveness, numbers
 from tests.cache.test_codec import POISON
 
@@ -157,47 +159,95 @@ async def test_a_file_that_is_none_is_put_aside_at_once(
     await survive(tier, heard)
 
 
-async def test_damage_met_while_running_is_mended_without_a_restart(
-    open_tier: OpenTier, heard: Heard, path: Path
+async def test_swapped_pages_never_tell_one_number_anothers_facts(
+    open_tier: OpenTier, heard: Heard, healthy: Path, tmp_path: Path
 ) -> None:
-    """C10: the read that meets it is a miss; a new file follows, and reads and writes go on there."""
-    first = await open_tier()
-    await first.import_batch([entry for number in numbers(5_000) for entry in original(number).values()])
-    await first.close()
+    """C10: every checksum holds, and yet a search in the tree ends at another number's row."""
+    draw = random.Random(5)
+    for i in range(12):
+        folder = tmp_path / str(i)
+        shutil.copytree(healthy.parent, folder)
+        swap_pages(folder / "cache.sqlite", draw)
+        cache = TieredCache(MemoryTier(1000), await open_tier(folder / "cache.sqlite"), count=heard.count)
+
+        for number in KNOWN_NUMBERS:
+            assert (await cache.get(number, BOTH)).items() <= original(number).items()
+
+
+@pytest.fixture
+async def damaged(open_tier: OpenTier, path: Path) -> None:
+    """10,000 rows; pages in the middle are noise, the ends are not."""
     tier = await open_tier()
-    cache = TieredCache(MemoryTier(10), tier, count=heard.count)
+    await tier.import_batch([entry for number in numbers(5_000) for entry in original(number).values()])
+    await tier.close()
     content = bytearray(path.read_bytes())
-    content[4096 * 10 :] = b"\xa5" * (len(content) - 4096 * 10)
+    start, end = (len(content) // 4096 * part // 100 * 4096 for part in (30, 60))
+    content[start:end] = random.Random(1).randbytes(end - start)
     path.write_bytes(content)
 
-    for number in numbers(5_000)[::50]:
-        await cache.get(number, BOTH)
-    await until(lambda: "sqlite_corrupt" in heard.codes)
-    cache.put([identity()])
 
+@pytest.mark.usefixtures("damaged")
+async def test_damage_met_while_running_is_mended_without_a_restart(open_tier: OpenTier, heard: Heard) -> None:
+    """C10: the read that meets it is a miss; one new file follows, and reads and writes go on there."""
+    tier = await open_tier()
+    cache = TieredCache(MemoryTier(10), tier, count=heard.count)
+    for number in numbers(5_000)[::50]:
+        assert (await cache.get(number, BOTH)).items() <= original(number).items()
+    await until(lambda: heard.codes == ["sqlite_corrupt"])
     await until(lambda: tier.state == "ok")
+
+    cache.put([identity()])
+    await tier.flush()
+
+    assert (await tier.stats())["rows"] == 1
+    async with asyncio.timeout(10):
+        while not await TieredCache(MemoryTier(1), tier, count=heard.count).get(NUMBER, BOTH):
+            await asyncio.sleep(0.02)
+    assert heard.codes == ["sqlite_corrupt"], "that the check behind found it too is no second damage"
+
+
+@pytest.mark.usefixtures("damaged")
+async def test_late_news_of_the_old_file_do_not_condemn_the_new_one(open_tier: OpenTier, heard: Heard) -> None:
+    """A read and the check behind meet the same damage, and one of them is slow to tell."""
+    tier = await open_tier()
+    await until(lambda: heard.codes == ["sqlite_corrupt"])
+    await until(lambda: tier.state == "ok")
+
+    tier._damaged("the check after opening found damage", 0)
+    tier.put([identity()])
+
+    async with asyncio.timeout(10):
+        while (await tier.stats())["rows"] != 1:
+            await asyncio.sleep(0.02)
+    assert heard.codes == ["sqlite_corrupt"]
+
+
+@pytest.mark.usefixtures("damaged")
+async def test_damage_where_no_call_reads_is_found_by_the_check_behind(open_tier: OpenTier, heard: Heard) -> None:
+    """And reads follow to the new file."""
+    tier = await open_tier()
+    await until(lambda: heard.codes == ["sqlite_corrupt"])
+    await until(lambda: tier.state == "ok")
+
+    tier.put([identity()])
     await tier.flush()
     async with asyncio.timeout(10):
         while not await TieredCache(MemoryTier(1), tier, count=heard.count).get(NUMBER, BOTH):
             await asyncio.sleep(0.02)
-    assert (await tier.stats())["rows"] == 1
+    assert dict(await tier.get(numbers(1)[0])) == {}
 
 
-async def test_damage_where_no_call_reads_is_found_by_the_check_behind(
-    open_tier: OpenTier, heard: Heard, path: Path
-) -> None:
-    first = await open_tier()
-    await first.import_batch([entry for number in numbers(5_000) for entry in original(number).values()])
-    await first.close()
-    content = bytearray(path.read_bytes())
-    middle = len(content) // 8192 * 4096
-    content[middle : middle + 4096] = b"\xa5" * 4096
-    path.write_bytes(content)
+@pytest.mark.usefixtures("damaged")
+async def test_damage_that_only_writing_meets_is_put_aside_too(open_tier: OpenTier, heard: Heard) -> None:
+    """A tool has no check behind it."""
+    tool = await open_tier(mode=Mode.TOOL)
+    entries = [identity(number, observed_at=NOW + i) for i, number in enumerate(numbers(5_000))]
 
-    tier = await open_tier()
+    with pytest.raises(CacheError, match="malformed"):
+        await tool.import_batch(entries)
 
-    await until(lambda: "sqlite_corrupt" in heard.codes)
-    await until(lambda: tier.state == "ok")
+    assert heard.codes == ["sqlite_corrupt"]
+    assert await tool.import_batch(entries) == 5_000
 
 
 @pytest.mark.parametrize("name", POISON)
@@ -219,15 +269,17 @@ async def test_a_poisoned_row_is_a_miss_and_deleted(open_tier: OpenTier, heard: 
 
 @pytest.mark.parametrize("body", [b"x" * 10_000_000, "text", 7, 1.5])
 async def test_a_body_of_the_wrong_kind_or_size_is_not_even_loaded(
-    open_tier: OpenTier, path: Path, body: object
+    open_tier: OpenTier, open_reader: OpenReader, path: Path, body: object
 ) -> None:
-    """C15: 10 MB."""
+    """C15: 10 MB; it is a miss and deleted."""
     tier = await open_tier()
     tier.put([identity()])
     await tier.flush()
     with closing(sqlite3.connect(path)) as other:
         other.execute("UPDATE entry SET body = ?", (body,))
         other.commit()
+    reader = await open_reader(5.0)
+    assert await reader.rows(READ, (digits(NUMBER),)) == [(digits(NUMBER), 0, None)]
 
     assert dict(await tier.get(NUMBER)) == {}
     await tier.flush()

@@ -17,10 +17,9 @@ import pytest
 
 from agi_lookup.cache.memory import MemoryTier
 from agi_lookup.cache.sqlite import Limits, Mode
-from agi_lookup.cache.sqlite.reader import Reader
 from agi_lookup.cache.tiered import TieredCache
 from agi_lookup.domain.errors import CacheError
-from tests.cache.conftest import Heard, OpenTier, until
+from tests.cache.conftest import Heard, OpenReader, OpenTier, until
 from tests.cache.entries import BOTH, NUMBER, identity, liveness, numbers
 
 SLOW = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000000) SELECT max(i) FROM n"
@@ -88,8 +87,8 @@ async def test_a_full_disk_is_survived_and_used_again_when_there_is_room(
     assert (await tier.stats())["rows"] == 2_001
 
 
-async def test_a_disk_full_from_the_start_is_survived(open_tier: OpenTier, small_disk: Path) -> None:
-    """C8: there is not even room for an empty database."""
+async def test_a_disk_full_from_the_start_is_survived(open_tier: OpenTier, heard: Heard, small_disk: Path) -> None:
+    """C8: there is not even room for an empty database. A half-made file is not taken for a damaged one."""
     ballast = small_disk / "ballast"
     fill_up(ballast)
 
@@ -100,6 +99,7 @@ async def test_a_disk_full_from_the_start_is_survived(open_tier: OpenTier, small
 
     ballast.unlink()
     await until(lambda: tier.state == "ok")
+    assert heard.codes == ["sqlite_failing"]
 
 
 FILE_SIZE_LIMIT = """
@@ -203,8 +203,10 @@ def test_the_n_th_system_call_of_each_thread_fails_and_calls_do_not_notice(
     path: Path, call: str, when: int | str, word: str
 ) -> None:
     """C7: once a connection, or from then on for ever. Afterwards the file is sound, or there is none."""
-    assert word in failing(path, f"{call}:error=EIO:when={when}")
+    heard = failing(path, f"{call}:error=EIO:when={when}")
 
+    assert word in heard
+    assert call == "pread64" or "sqlite_corrupt" not in heard, "what could not be written is not taken for damage"
     if path.exists():
         with closing(sqlite3.connect(path)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -221,12 +223,12 @@ def test_every_system_call_fails_once(tmp_path: Path) -> None:
             failing(path, f"{call}:error={'ENOSPC' if when % 2 else 'EIO'}:when={when}")
 
 
-async def test_a_read_that_hangs_is_a_miss_and_then_no_call_waits_any_more(open_tier: OpenTier, path: Path) -> None:
+async def test_a_read_that_hangs_is_a_miss_and_then_no_call_waits_any_more(
+    open_tier: OpenTier, open_reader: OpenReader, heard: Heard
+) -> None:
     """Each read is given up in time; after a while of that, one task and no call tries again; then reads work again."""
     await open_tier()
-    heard = Heard()
-    reader = Reader(path, timeout_s=0.05, on_damage=lambda why: None, count=heard.count)
-    await reader.open()
+    reader = await open_reader(0.05)
 
     async def works(sql: str) -> bool:
         try:
@@ -243,12 +245,11 @@ async def test_a_read_that_hangs_is_a_miss_and_then_no_call_waits_any_more(open_
     async with asyncio.timeout(20):
         while not await works("SELECT 1"):
             await asyncio.sleep(0.02)
-    await reader.close()
 
 
-async def test_only_one_attempt_to_open_is_made_for_any_number_of_calls(path: Path) -> None:
-    heard = Heard()
-    reader = Reader(path, timeout_s=0.05, on_damage=lambda why: None, count=heard.count)
+async def test_only_one_attempt_to_open_is_made_for_any_number_of_calls(open_reader: OpenReader, heard: Heard) -> None:
+    """There is no file, so that every attempt fails."""
+    reader = await open_reader(0.05)
 
     for _ in range(3):
         failures = await asyncio.gather(*(reader.rows("SELECT 1", ()) for _ in range(100)), return_exceptions=True)
@@ -256,7 +257,6 @@ async def test_only_one_attempt_to_open_is_made_for_any_number_of_calls(path: Pa
         await asyncio.sleep(0.05)
 
     assert heard.counts["sqlite_open_failed"] == 1
-    await reader.close()
 
 
 async def test_too_many_waiting_reads_are_misses_at_once(open_tier: OpenTier, path: Path) -> None:
