@@ -37,7 +37,6 @@ class CallKit:
 
     profiles: Mapping[str, Profile]
     rules: tuple[Rule, ...]
-    overloaded: Callable[[], bool]  # is there no time left to look anything up?
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +70,6 @@ async def decide(request: CallRequest, kit: CallKit, *, deadline: float, note: N
         note("emergency", "yes: nothing is looked up, nothing is blocked")
         return Decision(Status.EMERGENCY)
     note("emergency", "no")
-    if kit.overloaded():
-        note("overload", "yes: no lookup")
-        return Decision(Status.DEGRADED, error="overload")
     try:
         number = normalise(request.dialled, profile.dial_plan)
     except NumberError as error:

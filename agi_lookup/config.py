@@ -23,6 +23,7 @@ from agi_lookup.lookup.freshness import Lifetimes
 from agi_lookup.policy.rules import PolicyOptions
 from agi_lookup.providers import loading
 from agi_lookup.providers.base import ProviderOptions
+from agi_lookup.providers.numbering_plan import NAME
 from agi_lookup.strict_yaml import Document, KeyPath, load
 
 SEARCH: Final = ("./agi-lookup.yaml", "/etc/agi-lookup/agi-lookup.yaml")
@@ -58,7 +59,9 @@ class ServerOptions(Section):
     @classmethod
     def _token_fits_an_argument(cls, token: SecretStr | None) -> SecretStr | None:
         text = token.get_secret_value() if token else ""
-        if token and (not text.isascii() or not text.replace("_", "").replace("-", "").isalnum() or text == NO_TOKEN):
+        if token is not None and (
+            not text.isascii() or not text.replace("_", "").replace("-", "").isalnum() or text == NO_TOKEN
+        ):
             raise ValueError("use letters, digits, - and _ only: it goes through the dialplan's argument parser")
         return token
 
@@ -69,7 +72,9 @@ class HttpOptions(Section):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: int = Field(default=8573, ge=0, le=65535)
-    token: SecretStr | None = Field(default=None, description="bearer token; required when host is not loopback")
+    token: SecretStr | None = Field(
+        default=None, min_length=8, description="bearer token; required when host is not loopback"
+    )
 
 
 class CacheOptions(Section):
@@ -179,7 +184,7 @@ def _secret(reference: str) -> str:
         return os.environ[name]
     try:
         secret = Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"the secret file {name} cannot be read ({type(error).__name__})") from None
     return secret.strip("\r\n")
 
@@ -235,6 +240,10 @@ def _cross_check(config: Config, document: Document, path: Path) -> list[str]:
     problems = []
     if "default" not in config.profiles:
         problems.append(_problem(path, document, ("profiles",), "there must be a profile named `default`"))
+    if NAME in config.providers:
+        problems.append(
+            _problem(path, document, ("providers", NAME), "the name is the numbering plan's; choose another")
+        )
     for name, profile in config.profiles.items():
         for source in profile.sources or ():
             if source not in config.providers:

@@ -20,7 +20,6 @@ from agi_lookup.cache.tiered import TieredCache
 from agi_lookup.config import Config
 from agi_lookup.domain.errors import ConfigError
 from agi_lookup.lag import TICK_S, LagMeter
-from agi_lookup.lookup.resolver import FLIGHT_S
 from agi_lookup.metrics import Metrics
 from agi_lookup.server import Limits, Server
 from agi_lookup.systemd import Notifier
@@ -50,7 +49,7 @@ async def serve(
         notifier = Notifier()
         stack.callback(notifier.close)
         core = await wiring.open_core(config, metrics, Mode.SERVER)
-        stack.push_async_callback(core.close, config.server.drain_s)
+        stack.push_async_callback(core.close, 0.0)
         lag = LagMeter(_Ticker(metrics, core.cache, notifier))
         daemon = Daemon(path, core, lag, make_driver)
         generation = daemon.build(config)
@@ -155,11 +154,12 @@ class Daemon:
     async def _retire(self, generation: wiring.Generation) -> None:
         """Flights that started with the old connections may still use them."""
         try:
-            await asyncio.sleep(FLIGHT_S + 1)
+            await asyncio.sleep(1 + sum(options.timeout_s for options in generation.config.providers.values()))
         finally:
             await generation.close()
 
     async def close(self) -> None:
+        await self.core.flights.drain(self.generation.config.server.drain_s)  # before their connections close
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
@@ -169,7 +169,7 @@ class Daemon:
 def restart_needed(old: Config, new: Config) -> list[str]:
     """The changed settings that a reload cannot take over."""
     fixed = ("state_dir", "server", "http", "cache", "log")
-    reloadable = {"token", "allow", "lifetimes"}
+    reloadable = {("server", "token"), ("server", "allow"), ("cache", "lifetimes")}
     changed: list[str] = []
     for name in fixed:
         before, after = getattr(old, name), getattr(new, name)
@@ -178,7 +178,7 @@ def restart_needed(old: Config, new: Config) -> list[str]:
         if not hasattr(type(before), "model_fields"):
             changed.append(name)
             continue
-        fields = [f for f in type(before).model_fields if f not in reloadable]
+        fields = [f for f in type(before).model_fields if (name, f) not in reloadable]
         changed += [f"{name}.{f}" for f in fields if getattr(before, f) != getattr(after, f)]
     return changed
 

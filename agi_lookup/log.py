@@ -6,6 +6,7 @@ reader stops reading (a full disk, a stopped pipe), lines are dropped and counte
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -63,6 +64,26 @@ class LineSink:
         self._thread.join(timeout=1.0)
 
 
+class _LibraryHandler(logging.Handler):
+    """What libraries log through `logging`: who and what kind, never their text, which may hold a number, a header or a URL."""
+
+    def __init__(self, sink: LineSink) -> None:
+        super().__init__(logging.WARNING)
+        self._sink = sink
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
+        shown = {"event": "library", "level": record.levelname.lower(), "logger": record.name, "error": error}
+        self._sink.msg(_json(shown))
+
+
+def _take_libraries(sink: LineSink) -> None:
+    """Python's last resort would write to standard error from the event loop, and wait there for a slow reader."""
+    root = logging.getLogger()
+    root.handlers = [_LibraryHandler(sink)]
+    root.setLevel(logging.WARNING)
+
+
 def _json(event: object, **_options: object) -> str:
     return msgspec.json.encode(event, enc_hook=repr).decode()
 
@@ -77,6 +98,7 @@ def configure(
 ) -> LineSink:
     """JSON lines to standard error (or `fd`). Control characters are escaped by the JSON itself."""
     sink = LineSink(sys.stderr.fileno() if fd is None else fd, on_drop or (lambda _count: None))
+    _take_libraries(sink)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -21,6 +21,7 @@ from agi_lookup.agi.request import parse_request
 from agi_lookup.agi.session import AgiSession, Expected
 from agi_lookup.agi.wire import Environment, encode_set
 from agi_lookup.call import CallKit, CallRequest
+from agi_lookup.domain.errors import OutsideError
 from agi_lookup.domain.model import Decision, mask
 from agi_lookup.guarantee import guaranteed
 from agi_lookup.lag import LagMeter
@@ -75,6 +76,8 @@ class Server:
         self._owed: dict[Expected, dict[AgiSession, float]] = {"environment": {}, "reply": {}}
         self._sweeper: asyncio.TimerHandle | None = None
         self._max_connections = min(limits.max_connections, file_limit() - RESERVED_FILES)
+        if self._max_connections < 1:
+            raise OutsideError(f"the file limit is {file_limit()}; more than {RESERVED_FILES} are needed (ulimit -n)")
         self._metrics = metrics
         self._log: structlog.stdlib.BoundLogger = structlog.get_logger().bind()  # once: the proxy binds anew each time
         self._lag = lag
@@ -174,6 +177,15 @@ class Server:
         return self._answer(request, kit, access, started)
 
     async def _answer(self, request: CallRequest, kit: CallKit, access: Access, started: float) -> list[bytes]:
+        try:
+            return await self._rendered(request, kit, access, started)
+        except Exception:  # noqa: BLE001
+            # counted and logged: a session that is told nothing would hold its call
+            self._metrics.bug("answer")
+            self._log.exception("a bug while answering; the call goes on")
+            return []
+
+    async def _rendered(self, request: CallRequest, kit: CallKit, access: Access, started: float) -> list[bytes]:
         decision = await guaranteed(request, kit, started, self._metrics)
         if decision is None:
             self.refused("too_late")

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from cachetools import TTLCache
+
 from agi_lookup import mccmnc
 from agi_lookup.agi.request import NEEDS
 from agi_lookup.cache.memory import MemoryTier
@@ -19,8 +21,8 @@ from agi_lookup.cache.tiered import TieredCache
 from agi_lookup.call import CallKit, Profile
 from agi_lookup.config import Config, ProfileOptions
 from agi_lookup.domain.number import preload
-from agi_lookup.lookup.chain import Chain, ChainResult, Link
-from agi_lookup.lookup.resolver import Paying, Resolver
+from agi_lookup.lookup.chain import Chain, ChainResult, Link, Refusals, new_refusals
+from agi_lookup.lookup.resolver import REFRESH_PAUSE_S, Paying, Resolver
 from agi_lookup.lookup.singleflight import SingleFlight
 from agi_lookup.metrics import Metrics
 from agi_lookup.policy import rules
@@ -30,6 +32,8 @@ from agi_lookup.providers.numbering_plan import NumberingPlan
 from agi_lookup.server import Access
 
 CACHE_FILE: Final = "cache.sqlite"
+MAX_REFRESHED: Final = 50_000
+"""Stale numbers refreshed within the pause; beyond it the oldest may be refreshed again."""
 
 
 class Driver(Protocol):
@@ -68,6 +72,7 @@ class Core:
     metrics: Metrics
     cache: TieredCache
     flights: SingleFlight[ChainResult]
+    refusals: Refusals
 
     async def close(self, flights_s: float) -> None:
         """Let flights land, then write what is cached."""
@@ -102,7 +107,8 @@ async def open_core(config: Config, metrics: Metrics, mode: Mode) -> Core:
             on_alarm=metrics.alarm,
             count=metrics.event,
         )
-    return Core(metrics, TieredCache(memory, disk, count=metrics.event), SingleFlight(config.server.max_lookups))
+    cache = TieredCache(memory, disk, count=metrics.event)
+    return Core(metrics, cache, SingleFlight(config.server.max_lookups), new_refusals())
 
 
 def build(
@@ -116,20 +122,23 @@ def build(
     table = mccmnc.load(config.mccmnc_dir)
     plan = NumberingPlan()
     plan_link = Link(plan, OfflineDriver(), timeout_s=1.0, max_concurrency=1_000_000)
-    drivers: list[Driver] = []
-    links: dict[str, Link] = {}
-    for name, options in config.providers.items():
-        provider = loading.find(options.kind).Provider(name, options, table.split)
-        driver = make_driver(options)
-        drivers.append(driver)
-        links[name] = Link(provider, driver, timeout_s=options.timeout_s, max_concurrency=options.max_concurrency)
+    refreshed: TTLCache[str, bool] = TTLCache(MAX_REFRESHED, REFRESH_PAUSE_S)
+    providers = {
+        name: loading.find(options.kind).Provider(name, options, table.split)
+        for name, options in config.providers.items()
+    }
+    drivers = {name: make_driver(options) for name, options in config.providers.items()}
+    links = {
+        name: Link(providers[name], drivers[name], timeout_s=o.timeout_s, max_concurrency=o.max_concurrency)
+        for name, o in config.providers.items()
+    }
 
     def profile(name: str, options: ProfileOptions) -> Profile:
         preload(options.dial_plan)
         chosen = [links[source] for source in (options.sources if options.sources is not None else links)]
         resolver = Resolver(
             cache=core.cache,
-            chain=Chain([*chosen, plan_link], core.metrics, time.time),
+            chain=Chain(chosen if links else [plan_link], core.refusals, core.metrics, time.time),
             flights=core.flights,
             plan=plan.answer,
             complete=table.complete,
@@ -140,13 +149,14 @@ def build(
             metrics=core.metrics,
             clock=time.time,
             spread=lambda: random.uniform(-1, 1),  # noqa: S311
+            refreshed=refreshed,
+            overloaded=overloaded,
         )
         return Profile(name, options.dial_plan, NEEDS[options.need], options.deadline_ms / 1000, resolver)
 
     kit = CallKit(
         profiles={name: profile(name, options) for name, options in config.profiles.items()},
         rules=rules.build(config.policy),
-        overloaded=overloaded,
     )
     token = config.server.token.get_secret_value() if config.server.token else ""
-    return Generation(config, kit, Access(config.server.allow, token, config.variables.prefix), drivers)
+    return Generation(config, kit, Access(config.server.allow, token, config.variables.prefix), tuple(drivers.values()))

@@ -98,6 +98,8 @@ BROKEN = {
     "tabs": ("  port: 4573", "\tport: 4573", ":3: "),
     "unknown secret": ("env:CANARY", "env:NOBODY", ":4: server.token: the environment variable NOBODY is not set"),
     "token with a comma": ("env:CANARY", "a,b", ":4: server.token: use letters, digits"),
+    "empty secret": ("env:CANARY", '""', ":4: server.token: use letters"),
+    "reserved name": ("  npl:\n", "  plan:\n", "providers.plan: the name is the numbering plan's"),
     "unreadable secret": ("file:", "file:/nowhere", ":10: providers.npl.password: the secret file"),
     "unknown kind": ("numberportabilitylookup", "nobody", ":7: providers.npl.kind: unknown provider kind"),
     "provider's unknown key": ("user: someone", "usre: someone", ":9: providers.npl.usre: unknown key"),
@@ -188,7 +190,7 @@ def test_every_setting_that_the_annotated_config_mentions_exists(
 ) -> None:
     """With every comment taken away that hides a setting, it is still a good config."""
     for variable in ("NPL_USER", "NPL_PASSWORD", "AGI_LOOKUP_TOKEN", "AGI_LOOKUP_HTTP_TOKEN"):
-        monkeypatch.setenv(variable, "x")
+        monkeypatch.setenv(variable, "long-enough")
     annotated = (Path(__file__).parent.parent / "config" / "agi-lookup.yaml").read_text()
     shown = "\n".join(
         line.replace("#", "", 1) if re.match(r"\s*#\S", line) else line for line in annotated.splitlines()

@@ -10,7 +10,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -251,14 +251,61 @@ def test_the_api_wants_its_token_and_a_loopback_name(site: Site) -> None:
     base = f"http://127.0.0.1:{site.http_port}"
     with site.serve():
         assert request(f"{base}/api/v1/cache/447400123401", Host="evil.example")[0] == 401
-    site.data["http"]["token"] = "t0ken"
+    site.data["http"]["token"] = "t0ken-t0ken"
     site.write()
     with site.serve():
         assert request(f"{base}/metrics")[0] == 401
         assert request(f"{base}/metrics", Authorization="Bearer wrong")[0] == 401
-        assert request(f"{base}/metrics", Authorization="Bearer t0ken")[0] == 200
+        assert request(f"{base}/metrics", Authorization="Bearer t0ken-t0ken")[0] == 200
         assert fetch(f"{base}/healthz") == {"status": "ok"}
         assert site.json("lookup", "447400123400")["status"] == "OK", "the command line knows the token"
+
+
+def test_another_sites_page_cannot_spend_through_the_operators_browser(site: Site, npl: str) -> None:
+    """A6."""
+    url = f"http://127.0.0.1:{site.http_port}/api/v1/lookup/447400123401"
+    with site.serve():
+        assert request(url, Origin="https://evil.example")[0] == 401
+        assert request(url, **{"Sec-Fetch-Site": "cross-site"})[0] == 401
+    assert bought(npl) == 0
+
+
+def test_idle_http_connections_leave_room_for_calls(site: Site) -> None:
+    with site.serve():
+        idle = [socket.create_connection(("127.0.0.1", site.http_port)) for _ in range(200)]
+        assert site.call("447400123400")["LOOKUP_STATUS"] == "OK"
+        time.sleep(0.2)
+        refused = 0
+        for client in idle:
+            client.setblocking(False)
+            with suppress(BlockingIOError):
+                refused += client.recv(1) == b""
+            client.close()
+    assert refused >= 200 - 64
+
+
+def test_sigterm_waits_for_what_is_being_paid_for(tmp_path: Path) -> None:
+    """O3: the caller has gone on, the answer is on its way."""
+    with simulator(tmp_path, "--latency-ms", "1000") as npl:
+        site = make_site(tmp_path, provider=npl, deadline_ms=100)
+        with site.serve() as server:
+            assert site.call("447400123400")["LOOKUP_STATUS"] == "TIMEOUT"
+            assert server.end(signal.SIGTERM) == 0
+        with site.serve():
+            assert site.call("447400123400")["LOOKUP_CACHE"] == "fresh"
+        assert bought(npl) == 1
+
+
+def test_a_request_that_cannot_be_parsed_puts_no_number_into_the_log(site: Site) -> None:
+    """S13: libraries log on their own."""
+    with site.serve() as server:
+        with socket.create_connection(("127.0.0.1", site.http_port)) as client:
+            client.sendall(b"GET /api/v1/lookup/+447400123401 HTTP/9.9\r\nAuthorization: c4n4ry\x00\r\n\r\n")
+            client.recv(1000)
+        server.end(signal.SIGTERM)
+        text = server.log.read_text()
+    assert "447400123401" not in text
+    assert "c4n4ry" not in text
 
 
 def test_commands_beside_a_running_server_share_its_cache(site: Site, npl: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from cachetools import TTLCache
 
 from agi_lookup.domain.errors import (
     ProviderError,
@@ -19,6 +20,7 @@ from agi_lookup.domain.model import (
     CacheState,
     Facet,
     Identity,
+    Liveness,
     LookupAnswer,
     LookupOutcome,
     LookupQuery,
@@ -26,12 +28,13 @@ from agi_lookup.domain.model import (
     Number,
     NumberClass,
     NumberType,
+    Reason,
     Status,
     Tri,
 )
-from agi_lookup.lookup.chain import Chain, ChainResult, Link
+from agi_lookup.lookup.chain import Chain, ChainResult, Link, new_refusals
 from agi_lookup.lookup.freshness import Lifetimes
-from agi_lookup.lookup.resolver import Paying, Resolver
+from agi_lookup.lookup.resolver import REFRESH_PAUSE_S, Paying, Resolver
 from agi_lookup.lookup.singleflight import SingleFlight
 from tests.fakes import (
     ABSENT,
@@ -57,6 +60,7 @@ class World:
 
     def __init__(self, *sources: FakeSource, limit: int = 100, concurrency: int = 1000) -> None:
         self.clock = Clock()
+        self.overloaded = False
         self.cache = FakeCache()
         self.metrics = FakeMetrics()
         self.flights: SingleFlight[ChainResult] = SingleFlight(limit)
@@ -65,7 +69,7 @@ class World:
         links = [Link(s, s, timeout_s=10, max_concurrency=concurrency) for s in sources]
         self.resolver = Resolver(
             cache=self.cache,
-            chain=Chain(links, self.metrics, self.clock),
+            chain=Chain(links, new_refusals(self.clock), self.metrics, self.clock),
             flights=self.flights,
             plan=plan,
             complete=lambda identity: identity,
@@ -74,6 +78,8 @@ class World:
             metrics=self.metrics,
             clock=self.clock,
             spread=lambda: 0.0,
+            refreshed=TTLCache(100, REFRESH_PAUSE_S, timer=self.clock),
+            overloaded=lambda: self.overloaded,
         )
 
     async def ask(
@@ -356,6 +362,7 @@ NOT_PAID = {
     "toll free": replace(NUMBER, type=NumberType.TOLL_FREE),
     "premium": replace(NUMBER, type=NumberType.PREMIUM),
     "shared cost": replace(NUMBER, type=NumberType.SHARED_COST),
+    "satellite": Number("+870776123456", kind=NumberClass.SATELLITE),
     "impossible length": replace(NUMBER, possible=False),
     "outside the plan's ranges": replace(NUMBER, valid=Tri.NO),
 }
@@ -423,3 +430,98 @@ async def test_no_second_source_is_asked_for_a_call_that_has_gone_on() -> None:
 
     assert late.status is Status.TIMEOUT
     assert second.requests == 0
+
+
+async def test_sources_that_contradict_each_other_leave_liveness_unknown_now_and_from_the_cache() -> None:
+    """P19, B3: whichever is asked first."""
+    unnamed = answer(Identity(), DEAD), answer(KNOWN, ALIVE)
+    for first, second in (unnamed, (answer(PARTLY, ALIVE), answer(KNOWN, DEAD))):
+        world = World(source(first, name="a"), source(second, name="b"))
+        for outcome in (await world.ask(), await world.ask()):
+            assert outcome.liveness is not None
+            assert outcome.liveness.value == UNSAID
+
+
+async def test_a_refresh_that_brings_nothing_is_not_bought_by_every_call() -> None:
+    npl = source(answer(liveness=None), answer(PARTLY, None))
+    world = World(npl)
+    identity = frozenset({Facet.IDENTITY})
+    await world.ask(facets=identity)
+    world.clock.now += 86_401
+    for _ in range(20):
+        outcome = await world.ask(facets=identity)
+        await world.settle()
+        assert outcome.cache is CacheState.STALE
+
+    assert npl.requests == 2
+
+
+async def test_what_a_source_could_not_say_is_kept_though_another_source_is_down() -> None:
+    npl = source(answer(liveness=UNSAID), name="npl")
+    world = World(npl, source(DOWN, name="down"))
+    for _ in range(20):
+        await world.ask()
+
+    assert npl.requests == 1
+
+
+async def test_a_caller_who_wants_more_does_not_buy_again_what_the_flight_could_not_say() -> None:
+    gate = asyncio.Event()
+    npl = source(answer(liveness=UNSAID), gate=gate)
+    world = World(npl)
+    narrow = asyncio.create_task(world.ask(facets=frozenset({Facet.IDENTITY})))
+    await asyncio.sleep(0.01)
+    wide = asyncio.create_task(world.ask())
+    await asyncio.sleep(0.01)
+    gate.set()
+    await asyncio.gather(narrow, wide)
+
+    assert npl.requests == 1
+
+
+async def test_a_patient_caller_prolongs_the_flight_that_an_impatient_one_started() -> None:
+    gate = asyncio.Event()
+    first, second = source(DOWN, name="first", gate=gate), source(answer(), name="second")
+    world = World(first, second)
+    impatient = asyncio.create_task(world.ask(within_s=0.02))
+    await asyncio.sleep(0.01)
+    patient = asyncio.create_task(world.ask(within_s=5))
+    assert (await impatient).status is Status.TIMEOUT
+    gate.set()
+
+    assert (await patient).status is Status.OK
+    assert second.requests == 1
+
+
+async def test_fresh_never_blocks_on_what_was_cached() -> None:
+    world = World(source(answer(liveness=DEAD), answer(liveness=UNSAID)))
+    await world.ask()
+
+    outcome = await world.ask(fresh=True)
+
+    assert outcome.liveness is not None
+    assert outcome.liveness.value.reachable is Tri.UNKNOWN
+
+
+async def test_under_overload_memory_still_answers_and_nothing_else_is_tried() -> None:
+    npl = source(answer())
+    world = World(npl)
+    await world.ask()
+    world.overloaded = True
+    reads = world.cache.reads
+
+    hit, miss = await world.ask(), await world.ask(replace(NUMBER, e164="+447400123457"))
+
+    assert (hit.status, hit.cache) == (Status.OK, CacheState.FRESH)
+    assert (miss.status, miss.error) == (Status.DEGRADED, "overload")
+    assert (npl.requests, world.cache.reads) == (1, reads)
+
+
+async def test_liveness_that_no_source_can_ever_tell_is_not_bought_every_minute() -> None:
+    npl = source(answer(liveness=Liveness(reason=Reason.NETWORK_ONLY)))
+    world = World(npl)
+    for _ in range(60):
+        await world.ask()
+        world.clock.now += 60
+
+    assert npl.requests == 1

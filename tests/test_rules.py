@@ -13,6 +13,7 @@ from agi_lookup.domain.model import (
     Liveness,
     LookupOutcome,
     Method,
+    NumberType,
     Reason,
     Sourced,
     Tri,
@@ -91,3 +92,11 @@ def test_the_allow_list_speaks_for_its_own_numbers_only(listed: str) -> None:
     options = ENFORCE.model_copy(update={"allow": (listed,)})
 
     assert verdict(DEAD, options=options).action is Action.BLOCK
+
+
+@pytest.mark.parametrize("kind", [t for t in NumberType if t not in (NumberType.MOBILE, NumberType.MOBILE_OR_LANDLINE)])
+def test_only_mobile_numbers_can_be_dead(kind: NumberType) -> None:
+    """A fixed line has no record in a home location register: "no such subscriber" proves nothing there."""
+    outcome = LookupOutcome(liveness=Sourced(DEAD, "fake", Method.HLR, 0.0, CacheState.MISS))
+
+    assert evaluate(build(ENFORCE), Facts(replace(NUMBER, type=kind), outcome)).action is Action.ALLOW

@@ -7,9 +7,9 @@ import ipaddress
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -88,12 +88,11 @@ async def serving(
     token: str = "",
     networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = LOOPBACK,
     limits: Limits = LIMITS,
-    overloaded: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[Running]:
     resolver = resolver or FakeResolver()
     profile = Profile("default", DialPlan(country="GB"), frozenset(Facet), timeout_s, resolver)
     policy = build(PolicyOptions(dead_numbers=DeadNumbers(mode=Mode.ENFORCE)))
-    kit = CallKit({"default": profile}, policy, overloaded)
+    kit = CallKit({"default": profile}, policy)
     metrics, lag = FakeMetrics(), LagMeter()
     server = Server(kit, Access(networks, token, "LOOKUP_"), limits, metrics, lag)
     port = await server.start("127.0.0.1", 0)
@@ -216,12 +215,22 @@ async def test_time_in_the_backlog_of_a_blocked_loop_counts() -> None:
     assert variables([line])["LOOKUP_STATUS"] == "TIMEOUT"
 
 
-async def test_an_overloaded_server_answers_at_once_without_a_lookup() -> None:
-    async with serving(overloaded=lambda: True) as running:
-        got = variables((await running.call())[0])
+async def test_a_bug_while_answering_lets_the_call_go_on() -> None:
+    """O9: behind the decision too; nobody is left waiting."""
+    broken = replace(OUTCOME, identity=Sourced(KNOWN, "fake", Method.HLR, float("nan"), CacheState.FRESH))
+    async with serving(FakeResolver(broken)) as running:
+        lines, _ = await running.call()
 
-    assert (got["LOOKUP_STATUS"], got["LOOKUP_ACTION"], got["LOOKUP_ERROR"]) == ("DEGRADED", "allow", "overload")
-    assert running.resolver.asked == []
+    assert lines == [FAILURE]
+    assert running.metrics.bugs == ["answer"]
+
+
+async def test_a_uniqueid_that_is_no_text_is_answered_like_any_other() -> None:
+    """F10: Asterisk's systemname stands before it and may hold any byte."""
+    uniqueid = "b\udcfcro-1.1"
+    data = environment("447400123456", uniqueid, "-", changes={"agi_uniqueid": uniqueid})
+    async with serving() as running:
+        assert variables((await running.call(data))[0])["LOOKUP_STATUS"] == "OK"
 
 
 REFUSED = {
@@ -436,7 +445,7 @@ async def test_a_running_call_keeps_the_kit_that_it_started_with() -> None:
         call = asyncio.create_task(running.call())
         while not running.resolver.asked:
             await asyncio.sleep(0.005)
-        running.server.kit = CallKit({}, (), lambda: False)
+        running.server.kit = CallKit({}, ())
         running.server.access = Access(LOOPBACK, "other", "OTHER_")
 
         assert variables((await call)[0])["LOOKUP_STATUS"] == "OK"

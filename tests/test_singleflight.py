@@ -8,7 +8,7 @@ import random
 import pytest
 
 from agi_lookup.domain.errors import Overloaded
-from agi_lookup.lookup.singleflight import SingleFlight
+from agi_lookup.lookup.singleflight import SingleFlight, Until
 
 
 def soon(seconds: float = 5.0) -> float:
@@ -19,7 +19,7 @@ async def test_all_waiters_get_the_one_result() -> None:
     starts = 0
     gate = asyncio.Event()
 
-    async def start() -> str:
+    async def start(_until: Until) -> str:
         nonlocal starts
         starts += 1
         await gate.wait()
@@ -38,7 +38,7 @@ async def test_a_failure_reaches_every_waiter_and_the_next_caller_starts_anew() 
     """C2: no herd, and no memory of the failure."""
     starts = 0
 
-    async def start() -> str:
+    async def start(_until: Until) -> str:
         nonlocal starts
         starts += 1
         await asyncio.sleep(0)
@@ -59,7 +59,7 @@ async def test_a_failure_reaches_every_waiter_and_the_next_caller_starts_anew() 
 async def test_a_stopped_flight_releases_its_waiters() -> None:
     """C2."""
 
-    async def start() -> str:
+    async def start(_until: Until) -> str:
         await asyncio.sleep(60)
         return "never"
 
@@ -75,7 +75,7 @@ async def test_a_stopped_flight_releases_its_waiters() -> None:
 async def test_a_full_sky_refuses_new_keys_and_still_takes_waiters() -> None:
     gate = asyncio.Event()
 
-    async def start() -> str:
+    async def start(_until: Until) -> str:
         await gate.wait()
         return "answer"
 
@@ -85,7 +85,7 @@ async def test_a_full_sky_refuses_new_keys_and_still_takes_waiters() -> None:
 
     with pytest.raises(Overloaded):
         await flights.run("b", start, deadline=soon())
-    assert flights.launch("b", start) is False
+    assert flights.launch("b", start, deadline=soon()) is False
     second = asyncio.create_task(flights.run("a", start, deadline=soon()))
     await asyncio.sleep(0)
     gate.set()
@@ -97,7 +97,7 @@ async def test_random_leavers_never_hurt_the_flight_or_the_others() -> None:
     chance = random.Random(7)
     flown = 0
 
-    async def start() -> int:
+    async def start(_until: Until) -> int:
         nonlocal flown
         await asyncio.sleep(chance.random() * 0.004)
         flown += 1

@@ -54,7 +54,8 @@ def parse_arguments(args: tuple[str, ...], *, uniqueid: str, token: str, profile
         raise AgiRefused("wrong_token")
     if len(dialled) > MAX_DIALLED_CHARS:
         raise AgiRefused("too_long")
-    return CallRequest(dialled, channel=uniqueid, **parse_options(args[3:], profiles))
+    channel = uniqueid.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return CallRequest(dialled, channel=channel, **parse_options(args[3:], profiles))
 
 
 def parse_options(args: Iterable[str], profiles: Collection[str]) -> dict[str, Any]:

@@ -277,7 +277,8 @@ class Decision:
 
 
 def mask(number: str) -> str:
-    """`+447400123456` -> `+4474*****56`: enough to find a call, too little to dial it."""
+    """`+447400123456` -> `+4474******56`: enough to find a call, too little to dial it. At least five digits stay hidden."""
     if len(number) < 8:
         return "*" * len(number)
-    return f"{number[:5]}{'*' * (len(number) - 7)}{number[-2:]}"
+    shown = min(5, len(number) - 7)
+    return f"{number[:shown]}{'*' * (len(number) - shown - 2)}{number[-2:]}"

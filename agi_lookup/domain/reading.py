@@ -159,9 +159,7 @@ def _class(code: int | None, region: str | None) -> NumberClass:
 
 
 def _portable(kind: NumberType, region: str | None) -> Tri:
-    """libphonenumber knows of mobile portability only. Of a range shared by mobile and fixed lines a "no" would say too much."""
+    """libphonenumber knows of mobile portability only, and its "no" also means "no data" (UA, AE, CN have it): so no "no"."""
     if region is None or region == GLOBAL_REGION or kind not in _MOBILE:
         return Tri.UNKNOWN
-    if phonenumbers.is_mobile_number_portable_region(region):
-        return Tri.YES
-    return Tri.NO if kind is NumberType.MOBILE else Tri.UNKNOWN
+    return Tri.YES if phonenumbers.is_mobile_number_portable_region(region) else Tri.UNKNOWN

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from cachetools import TLRUCache
 
 from agi_lookup.domain.errors import ProviderBusy, ProviderError, ProviderProtocolError
 from agi_lookup.domain.model import Attempt, Facet, LookupAnswer, Number
+from agi_lookup.lookup.singleflight import Until
 from agi_lookup.providers.base import Lookup, NumberResult, Provider
 
 MAX_REMEMBERED: Final = 50_000
@@ -49,10 +51,10 @@ class Link:
         self._timeout_s = timeout_s
         self._slots = asyncio.Semaphore(max_concurrency)
 
-    async def ask(self, number: Number, now: float, deadline: float) -> LookupAnswer:
-        """One number's answer. Raises `ProviderError`; `ProviderBusy` when no connection came free by `deadline`."""
+    async def ask(self, number: Number, now: float, until: Until) -> LookupAnswer:
+        """One number's answer. Raises `ProviderError`; `ProviderBusy` when no connection came free in time."""
         if self._slots.locked():
-            await self._wait_for_slot(deadline)
+            await self._wait_for_slot(until)
         else:
             await self._slots.acquire()
         try:
@@ -66,30 +68,41 @@ class Link:
             raise ProviderProtocolError("answered for another number")
         return result
 
-    async def _wait_for_slot(self, deadline: float) -> None:
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise ProviderBusy from None
+    async def _wait_for_slot(self, until: Until) -> None:
+        while True:
+            deadline = until()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._slots.acquire()
+            except TimeoutError:
+                if until() <= deadline:  # else somebody joined who waits longer
+                    raise ProviderBusy from None
+            else:
+                return
+
+
+Refusals: TypeAlias = "TLRUCache[tuple[str, str], ProviderError]"
+"""What a source said it cannot do for a number, or may have charged in vain: it is not asked again for `remember_s`."""
+
+
+def new_refusals(timer: Callable[[], float] = time.monotonic) -> Refusals:
+    return TLRUCache(MAX_REMEMBERED, ttu=lambda _key, refusal, now: now + refusal.remember_s, timer=timer)
 
 
 class Chain:
     """Sources in the order of the config."""
 
-    def __init__(self, links: Iterable[Link], metrics: Metrics, clock: Callable[[], float]) -> None:
+    def __init__(self, links: Iterable[Link], refusals: Refusals, metrics: Metrics, clock: Callable[[], float]) -> None:
         self._links = tuple(links)
+        self._refusals = refusals
         self._metrics = metrics
         self._clock = clock
-        self._refusals: TLRUCache[tuple[str, str], tuple[ProviderError, float]] = TLRUCache(
-            MAX_REMEMBERED, ttu=lambda _key, refusal, now: now + refusal[1], timer=clock
-        )
         self.provides: frozenset[Facet] = frozenset().union(*(link.provides for link in self._links))
 
     async def ask(
-        self, number: Number, facets: frozenset[Facet], *, deadline: float, only: str | None = None
+        self, number: Number, facets: frozenset[Facet], *, until: Until, only: str | None = None
     ) -> ChainResult:
-        """Ask until `facets` are known or nobody is left. after `deadline` (loop seconds) nobody more is asked."""
+        """Ask until `facets` are known or nobody is left. Once nobody waits any more (`until`), nobody more is asked."""
         answers: list[LookupAnswer] = []
         attempts: list[Attempt] = []
         error: ProviderError | None = None
@@ -97,9 +110,9 @@ class Chain:
             wanted = facets - known(answers)
             if not wanted & link.provides or only not in (None, link.name):
                 continue
-            if asyncio.get_running_loop().time() >= deadline:
-                break
-            result, attempt = await self._ask(link, number, deadline)
+            if asyncio.get_running_loop().time() >= until():
+                return ChainResult(told(answers), tuple(answers), error, tuple(attempts))
+            result, attempt = await self._ask(link, number, until)
             attempts.append(attempt)
             if isinstance(result, ProviderError):
                 error = result
@@ -107,17 +120,17 @@ class Chain:
                     break
             else:
                 answers.append(result)
-        return ChainResult(facets | known(answers), tuple(answers), error, tuple(attempts))
+        return ChainResult(facets | told(answers), tuple(answers), error, tuple(attempts))
 
-    async def _ask(self, link: Link, number: Number, deadline: float) -> tuple[NumberResult, Attempt]:
+    async def _ask(self, link: Link, number: Number, until: Until) -> tuple[NumberResult, Attempt]:
         remembered = self._refusals.get((link.name, number.e164))
         if remembered is not None:
-            return remembered[0], Attempt(link.name, f"skipped: {remembered[0].code}", 0.0)
+            return remembered, Attempt(link.name, f"skipped: {remembered.code}", 0.0)
         loop = asyncio.get_running_loop()
         started = loop.time()
         result: NumberResult
         try:
-            result = await link.ask(number, self._clock(), deadline)
+            result = await link.ask(number, self._clock(), until)
         except ProviderError as failure:
             result = failure
             self._note_failure(link, number, failure)
@@ -131,9 +144,20 @@ class Chain:
 
     def _note_failure(self, link: Link, number: Number, failure: ProviderError) -> None:
         if failure.remember_s:
-            self._refusals[link.name, number.e164] = (failure, failure.remember_s)
+            self._refusals[link.name, number.e164] = failure
         if failure.alarm:
             self._metrics.alarm(f"provider_{failure.code}", link.name)
+
+
+def told(answers: Iterable[LookupAnswer]) -> frozenset[Facet]:
+    """The facets that some source spoke of, if only to say that it does not know."""
+    facets: set[Facet] = set()
+    for answer in answers:
+        if answer.identity is not None:
+            facets.add(Facet.IDENTITY)
+        if answer.liveness is not None:
+            facets.add(Facet.LIVENESS)
+    return frozenset(facets)
 
 
 def known(answers: Iterable[LookupAnswer]) -> frozenset[Facet]:

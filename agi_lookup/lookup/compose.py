@@ -18,6 +18,7 @@ from agi_lookup.domain.model import (
     LookupOutcome,
     Sourced,
     Status,
+    Tri,
 )
 from agi_lookup.lookup.chain import ChainResult
 from agi_lookup.lookup.freshness import state
@@ -61,6 +62,15 @@ def merge(held: LookupOutcome, result: ChainResult) -> LookupOutcome:
         currency=currency,
         attempts=result.attempts,
     )
+
+
+def settled(answers: tuple[LookupAnswer, ...]) -> tuple[LookupAnswer, ...]:
+    """Sources that contradict each other about liveness cancel out: on a disagreement nobody is blocked, now or from the cache."""
+    said = [answer.liveness for answer in answers if answer.liveness is not None]
+    contradiction = {Tri.YES, Tri.NO} <= {s.reachable for s in said} or {Tri.YES, Tri.NO} <= {s.valid for s in said}
+    if not contradiction:
+        return answers
+    return tuple(replace(answer, liveness=Liveness()) if answer.liveness else answer for answer in answers)
 
 
 def _best(answers: list[Sourced[Fact]], held: Sourced[Fact] | None) -> Sourced[Fact] | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ConfigDict, Field
 
 from agi_lookup.cache.base import CacheEntry, Outcome
-from agi_lookup.domain.model import CacheState, Facet, Identity, Liveness, LookupAnswer, Tri
+from agi_lookup.domain.model import CacheState, Facet, Identity, Liveness, LookupAnswer, Reason, Tri
 
 CLOCK_SLACK_S = 60.0
 """An entry observed this far in the future means that the clock was set back: it is treated as stale, not as eternal."""
@@ -39,6 +39,9 @@ class LivenessLifetimes(BaseModel):
     positive: Lifetime = Lifetime(fresh_s=900)
     negative: Lifetime = Lifetime(fresh_s=300)
     inconclusive: Lifetime = Lifetime(fresh_s=60)
+    unknowable: Lifetime = Lifetime(
+        fresh_s=86400
+    )  # a landline, a country without HLR access: asking again tells no more
 
 
 class Lifetimes(BaseModel):
@@ -63,11 +66,9 @@ def outcome_of(body: Identity | Liveness) -> Outcome:
             return Outcome.INCONCLUSIVE
 
 
-def expiry(
-    lifetimes: Lifetimes, facet: Facet, outcome: Outcome, observed_at: float, spread: float
-) -> tuple[float, float]:
-    """(fresh_until, stale_until). `spread` in -1..1 places this entry within the jitter."""
-    lifetime: Lifetime = getattr(getattr(lifetimes, facet), outcome)
+def expiry(lifetimes: Lifetimes, facet: Facet, kind: str, observed_at: float, spread: float) -> tuple[float, float]:
+    """(fresh_until, stale_until). `kind` is an `Outcome` or `unknowable`; `spread` in -1..1 places this entry within the jitter."""
+    lifetime: Lifetime = getattr(getattr(lifetimes, facet), kind)
     fresh_until = observed_at + lifetime.fresh_s * (1 + lifetimes.jitter * spread)
     return fresh_until, fresh_until + lifetime.stale_s
 
@@ -79,11 +80,13 @@ def entries(answer: LookupAnswer, lifetimes: Lifetimes, now: float, spread: floa
     same. An old identity still names a network; an old liveness says nothing about now, and becomes unknown.
     """
     observed_at = min(answer.observed_at, now)
-    for facet, body in ((Facet.IDENTITY, answer.identity), (Facet.LIVENESS, answer.liveness)):
-        if body is None:
+    for facet, said in ((Facet.IDENTITY, answer.identity), (Facet.LIVENESS, answer.liveness)):
+        if said is None:
             continue
+        body: Identity | Liveness = said
         outcome = outcome_of(body)
-        fresh_until, stale_until = expiry(lifetimes, facet, outcome, observed_at, spread)
+        kind = "unknowable" if _unknowable(body) else outcome
+        fresh_until, stale_until = expiry(lifetimes, facet, kind, observed_at, spread)
         if observed_at < fresh_until <= now:
             fresh_until = expiry(lifetimes, facet, Outcome.INCONCLUSIVE, now, spread)[0]
             stale_until = max(stale_until, fresh_until)
@@ -100,6 +103,10 @@ def entries(answer: LookupAnswer, lifetimes: Lifetimes, now: float, spread: floa
             stale_until=stale_until,
             body=body,
         )
+
+
+def _unknowable(body: Identity | Liveness) -> bool:
+    return isinstance(body, Liveness) and not body.known and body.reason in (Reason.NOT_APPLICABLE, Reason.NETWORK_ONLY)
 
 
 def state(entry: CacheEntry, now: float) -> CacheState:

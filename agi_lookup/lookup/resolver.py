@@ -8,7 +8,7 @@ answers when nobody else does, and says so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Protocol
@@ -23,17 +23,20 @@ from agi_lookup.domain.model import (
     LookupOutcome,
     LookupQuery,
     Number,
+    NumberClass,
     NumberType,
     Status,
     Tri,
 )
 from agi_lookup.lookup.chain import Chain, ChainResult
-from agi_lookup.lookup.compose import finished, from_hits, merge, sourced
+from agi_lookup.lookup.compose import finished, from_hits, merge, settled, sourced
 from agi_lookup.lookup.freshness import Lifetimes, entries, state, supersedes
-from agi_lookup.lookup.singleflight import SingleFlight
+from agi_lookup.lookup.singleflight import SingleFlight, Until
 
 FLIGHT_S: Final = 30.0
 """How long a flight is given to land when the process stops or its connections retire: some sources' time-outs in a row."""
+REFRESH_PAUSE_S: Final = 300.0
+"""How long a number is not refreshed again, whatever its last refresh brought."""
 REFRESH_WAIT_S: Final = 1.0
 """How long a refresh, which no call waits for, may wait for a free connection."""
 
@@ -68,7 +71,8 @@ class Paying:
 
     def allows(self, number: Number) -> bool:
         return (
-            bool(number.e164)
+            number.kind is NumberClass.E164
+            and bool(number.e164)
             and number.possible
             and number.type in self.types
             and (self.invalid or number.valid is not Tri.NO)
@@ -89,41 +93,50 @@ class Resolver:
     metrics: Metrics
     clock: Callable[[], float]
     spread: Callable[[], float]  # -1..1: where in its jitter a lifetime ends
+    refreshed: MutableMapping[str, bool]  # numbers refreshed lately: forgets them after a pause
+    overloaded: Callable[[], bool]  # is there no time for anything but what memory knows?
 
     async def resolve(self, query: LookupQuery, *, deadline: float) -> LookupOutcome:
         """See `call.Resolver`."""
         wanted = query.facets & self.chain.provides
         if not wanted or not self.paying.allows(query.number):
             return finished(self._or_plan(query.number, LookupOutcome()), query.facets)
-        hits = await self._read(query.number.e164, wanted, deadline)
         now = self.clock()
+        hits = self.cache.peek(query.number.e164)
+        if not _answered(wanted, hits, now):
+            if self.overloaded():
+                held = replace(from_hits(hits, now), error="overload")
+                return finished(self._or_plan(query.number, held), query.facets, Status.DEGRADED)
+            hits = await self._read(query.number.e164, wanted, deadline)
+            now = self.clock()
         if not query.fresh and _answered(wanted, hits, now):
             self._refresh_behind(query, hits, now)
             return finished(from_hits(hits, now), query.facets)
         return await self._ask(query, wanted, hits, deadline)
 
     async def _read(self, number: str, wanted: frozenset[Facet], deadline: float) -> Hits:
-        """Memory first; the other tiers only for what memory cannot answer."""
-        hits = self.cache.peek(number)
-        if _answered(wanted, hits, self.clock()):
-            return hits
+        """What all tiers know of a number, by the deadline."""
         try:
             async with asyncio.timeout_at(deadline):
                 return await self.cache.get(number, wanted)
         except TimeoutError:
-            return hits
+            return self.cache.peek(number)
 
     def _refresh_behind(self, query: LookupQuery, hits: Hits, now: float) -> None:
+        """Once, then not for a pause: a refresh that brought nothing new is not bought again by every call."""
         stale = frozenset(facet for facet, entry in hits.items() if state(entry, now) is CacheState.STALE)
-        if stale:
+        if stale and query.number.e164 not in self.refreshed:
             deadline = asyncio.get_running_loop().time() + REFRESH_WAIT_S
-            self.flights.launch(_key(query), partial(self._fly, query, stale, hits, deadline))
+            start = partial(self._fly, query, stale, hits)
+            self.refreshed[query.number.e164] = self.flights.launch(_key(query), start, deadline=deadline)
 
     async def _ask(self, query: LookupQuery, wanted: frozenset[Facet], hits: Hits, deadline: float) -> LookupOutcome:
         """Fly for what the cache cannot answer; whatever happens, the outcome says all that is known."""
         now = self.clock()
         held = from_hits(hits, now)
-        if not query.fresh:
+        if query.fresh:
+            held = replace(held, liveness=None)
+        else:
             wanted = frozenset(f for f in wanted if f not in hits or state(hits[f], now) is not CacheState.FRESH)
         status = None
         try:
@@ -138,13 +151,11 @@ class Resolver:
         self, query: LookupQuery, wanted: frozenset[Facet], hits: Hits, deadline: float
     ) -> ChainResult:
         """Share the number's flight; where it was after less than we want, fly once more for the rest."""
-        result = await self.flights.run(
-            _key(query), partial(self._fly, query, wanted, hits, deadline), deadline=deadline
-        )
+        result = await self.flights.run(_key(query), partial(self._fly, query, wanted, hits), deadline=deadline)
         rest = wanted - result.asked
         if not rest:
             return result
-        more = await self.flights.run(_key(query), partial(self._fly, query, rest, hits, deadline), deadline=deadline)
+        more = await self.flights.run(_key(query), partial(self._fly, query, rest, hits), deadline=deadline)
         return ChainResult(
             more.asked | result.asked,
             more.answers + result.answers,
@@ -152,15 +163,16 @@ class Resolver:
             result.attempts + more.attempts,
         )
 
-    async def _fly(self, query: LookupQuery, wanted: frozenset[Facet], hits: Hits, deadline: float) -> ChainResult:
+    async def _fly(self, query: LookupQuery, wanted: frozenset[Facet], hits: Hits, until: Until) -> ChainResult:
         """Ask the chain and keep what it says, whoever still waits.
 
-        What is asked is waited for; but nothing more is asked after `deadline`, when the call that wanted it has gone on.
+        What is asked is waited for; but nothing more is asked once the last call that wanted it has gone on.
         """
         try:
-            result = await self.chain.ask(query.number, wanted, deadline=deadline, only=query.provider)
-            result = replace(result, answers=tuple(self._completed(answer) for answer in result.answers))
-            self._keep(result, hits)
+            result = await self.chain.ask(query.number, wanted, until=until, only=query.provider)
+            answers = tuple(self._completed(answer) for answer in settled(result.answers))
+            result = replace(result, answers=answers)
+            self._keep(answers, hits)
         except Exception:
             self.metrics.bug("flight")
             raise
@@ -169,19 +181,16 @@ class Resolver:
     def _completed(self, answer: LookupAnswer) -> LookupAnswer:
         return replace(answer, identity=self.complete(answer.identity)) if answer.identity else answer
 
-    def _keep(self, result: ChainResult, hits: Hits) -> None:
-        """Store what was said; but where a source failed, not what another did not know: the next call may ask again."""
+    def _keep(self, answers: tuple[LookupAnswer, ...], hits: Hits) -> None:
+        """Store what was said: of each facet the first that knows, else the first that did not; as `compose.merge` chooses."""
         now = self.clock()
-        kept = dict(hits)
-        changed: list[CacheEntry] = []
-        for answer in result.answers:
+        chosen: dict[Facet, CacheEntry] = {}
+        for answer in answers:
             for entry in entries(answer, self.lifetimes, now, self.spread()):
-                if result.error and entry.outcome is Outcome.INCONCLUSIVE:
-                    continue
-                if supersedes(entry, kept.get(entry.facet), now):
-                    kept[entry.facet] = entry
-                    changed.append(entry)
-        self.cache.put(changed)
+                said = chosen.get(entry.facet)
+                if said is None or (said.outcome is Outcome.INCONCLUSIVE and entry.outcome is not Outcome.INCONCLUSIVE):
+                    chosen[entry.facet] = entry
+        self.cache.put([entry for facet, entry in chosen.items() if supersedes(entry, hits.get(facet), now)])
 
     def _or_plan(self, number: Number, outcome: LookupOutcome) -> LookupOutcome:
         """The numbering plan's identity, where no source stated one."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from agi_lookup.domain.errors import Overloaded
 
@@ -18,11 +18,19 @@ T = TypeVar("T")
 
 
 class _Flight(Generic[T]):
-    __slots__ = ("task", "waiters")
+    __slots__ = ("deadline", "task", "waiters")
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline  # until when somebody waits, loop seconds
         self.task: asyncio.Task[T] | None = None
         self.waiters: list[asyncio.Future[T]] = []
+
+    def until(self) -> float:
+        return self.deadline
+
+
+Until: TypeAlias = Callable[[], float]
+"""Until when somebody waits for a flight (loop seconds); grows when more callers join."""
 
 
 class SingleFlight(Generic[T]):
@@ -35,14 +43,15 @@ class SingleFlight(Generic[T]):
     def __len__(self) -> int:
         return len(self._flights)
 
-    async def run(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]], *, deadline: float) -> T:
+    async def run(self, key: Hashable, start: Callable[[Until], Coroutine[Any, Any, T]], *, deadline: float) -> T:
         """The result of the key's flight, started by `start` when there is none.
 
         Raises `TimeoutError` at `deadline` (loop seconds; the flight goes on), `Overloaded` when no more may start, or what the
         flight raised.
         """
         loop = asyncio.get_running_loop()
-        flight = self._flights.get(key) or self._launch(key, start)
+        flight = self._flights.get(key) or self._launch(key, start, deadline)
+        flight.deadline = max(flight.deadline, deadline)
         waiter: asyncio.Future[T] = loop.create_future()
         flight.waiters.append(waiter)
         timer = loop.call_at(deadline, _too_late, waiter)
@@ -53,19 +62,19 @@ class SingleFlight(Generic[T]):
             if flight.waiters:  # not landed yet: we leave before it
                 flight.waiters.remove(waiter)
 
-    def launch(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> bool:
+    def launch(self, key: Hashable, start: Callable[[Until], Coroutine[Any, Any, T]], *, deadline: float) -> bool:
         """Start a flight that nobody waits for; False when one is under way or no more may start."""
         if key in self._flights or len(self._flights) >= self._limit:
             return False
-        self._launch(key, start)
+        self._launch(key, start, deadline)
         return True
 
-    def _launch(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> _Flight[T]:
+    def _launch(self, key: Hashable, start: Callable[[Until], Coroutine[Any, Any, T]], deadline: float) -> _Flight[T]:
         if len(self._flights) >= self._limit:
             raise Overloaded("too many lookups under way")
-        flight: _Flight[T] = _Flight()
+        flight: _Flight[T] = _Flight(deadline)
         self._flights[key] = flight
-        flight.task = asyncio.get_running_loop().create_task(start())
+        flight.task = asyncio.get_running_loop().create_task(start(flight.until))
         flight.task.add_done_callback(partial(self._land, key, flight))
         return flight
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +21,7 @@ from agi_lookup.domain.model import (
     LookupOutcome,
     Method,
     Number,
+    NumberType,
     Reason,
     Sourced,
     Tri,
@@ -85,9 +86,15 @@ def allow_list(prefixes: tuple[str, ...]) -> Rule:
     return rule
 
 
+ASKABLE: Final = frozenset({NumberType.MOBILE, NumberType.MOBILE_OR_LANDLINE})
+"""Only these have a record in a home location register; of a fixed line a "no such subscriber" proves nothing."""
+
+
 def dead_number(options: DeadNumbers) -> Rule:
     def rule(facts: Facts) -> Verdict | None:
-        if options.mode is Mode.OFF or not is_dead(facts.outcome.liveness, options.reasons):
+        if options.mode is Mode.OFF or facts.number.type not in ASKABLE:
+            return None
+        if not is_dead(facts.outcome.liveness, options.reasons):
             return None
         if options.mode is Mode.SHADOW:
             return Verdict(rule="dead_number", shadow=True)

@@ -40,16 +40,8 @@ class NumberingPlan:
 
 
 def identity(number: Number) -> Identity:
-    """Type, country and issuing carrier; the current carrier only where numbers of this kind cannot change it."""
-    issuer = issuing_carrier(number)
-    fixed = number.portable is Tri.NO
-    return Identity(
-        carrier=issuer if fixed else None,
-        orig_carrier=issuer,
-        ported=Tri.NO if fixed else Tri.UNKNOWN,
-        type=number.type,
-        country=number.country,
-    )
+    """Type, country and issuing carrier. Who serves the number now, and so whether it was ported, no plan can tell."""
+    return Identity(orig_carrier=issuing_carrier(number), type=number.type, country=number.country)
 
 
 def issuing_carrier(number: Number) -> str | None:

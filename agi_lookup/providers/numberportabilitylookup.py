@@ -269,7 +269,7 @@ def _without_liveness(identity: Identity) -> Reason:
 def _roaming(number: Number, record: Record) -> Tri:
     """By the first digits of the serving MSC's address (`msc`, at most 5), against the calling code of the number."""
     msc, home = digits(record.get("msc"), 1, 5), digits(record.get("countrycode"), 1, 3)
-    if not msc or not home or not number.e164.startswith(f"+{home}"):
+    if not msc or not home or len(msc) < len(home) or not number.e164.startswith(f"+{home}"):
         return Tri.UNKNOWN
     if not msc.startswith(home):
         return Tri.YES

@@ -1,11 +1,13 @@
 """The HTTP listener: health, metrics, and the API that the command line uses while a server holds the cache.
 
 Bound to loopback by default. With a token, everything but `/healthz` and `/readyz` wants it as a bearer token; without one, a
-request must name a loopback host, so that a web page on the operator's desktop cannot reach it by DNS rebinding.
+request must name a loopback host, so that a web page on the operator's desktop cannot reach it by DNS rebinding. A request that a
+browser marks as another site's is refused with or without a token.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 from collections.abc import Awaitable, Callable
@@ -17,10 +19,11 @@ from aiohttp import web
 from agi_lookup.agi.request import AgiRefused, parse_options
 from agi_lookup.cache.codec import to_line
 from agi_lookup.call import CallRequest
-from agi_lookup.domain.errors import NumberError
+from agi_lookup.domain.errors import CacheError, NumberError
 from agi_lookup.domain.model import Facet
 from agi_lookup.domain.number import normalise
 from agi_lookup.report import explain_json, look_up, lookup_json
+from agi_lookup.server import Server
 from agi_lookup.variables import render
 from agi_lookup.wiring import Core, Generation
 
@@ -29,6 +32,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 MAX_REQUEST_BYTES: Final = 16 * 1024
+MAX_CONNECTIONS: Final = 64
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -38,7 +42,13 @@ class Serving(Protocol):
 
     core: Core
     generation: Generation
+    server: Server
     ready: bool
+
+
+class _Refuse(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 class Web:
@@ -48,6 +58,7 @@ class Web:
         self._serving = serving
         self._options = serving.generation.config.http
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
 
     async def start(self) -> int:
         """Listen; returns the port, or 0 when the listener is switched off. Raises `OSError`."""
@@ -63,12 +74,22 @@ class Web:
         app.router.add_delete("/api/v1/cache/{number}", self._cache_forget)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._options.host, self._options.port)
-        await site.start()
-        port: int = self._runner.addresses[0][1]
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(self._connection, self._options.host, self._options.port)
+        port: int = self._listener.sockets[0].getsockname()[1]
         return port
 
+    def _connection(self) -> asyncio.BaseProtocol:
+        """A capped number of connections: idle ones must not take the descriptors that calls need."""
+        server = self._runner.server if self._runner else None
+        if server is None or len(server.connections) >= MAX_CONNECTIONS:
+            self._serving.core.metrics.event("http_refused")
+            return _Refuse()
+        return server()
+
     async def stop(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -82,8 +103,13 @@ class Web:
             return await handler(request)
         except (AgiRefused, NumberError) as error:
             return web.json_response({"error": error.code}, status=400)
+        except CacheError as error:
+            self._serving.core.metrics.event("http_cache_error")
+            return web.json_response({"error": str(error)}, status=503)
 
     def _may(self, request: web.Request) -> bool:
+        if "Origin" in request.headers or request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            return False  # another site's page in the operator's browser: it must not spend the operator's money
         token = self._options.token
         if token is None:
             return request.url.host in LOOPBACK_NAMES
@@ -102,6 +128,7 @@ class Web:
     async def _metrics(self, _request: web.Request) -> web.Response:
         core = self._serving.core
         core.metrics.flights.set(len(core.flights))
+        core.metrics.sessions.set(self._serving.server.sessions)
         body = core.metrics.exposition()
         return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
@@ -141,4 +168,7 @@ class Web:
         profile = profiles.get(request.query.get("profile", "default"))
         if profile is None:
             raise AgiRefused("unknown_profile")
-        return normalise(request.match_info["number"], profile.dial_plan).e164
+        number = normalise(request.match_info["number"], profile.dial_plan).e164
+        if not number:
+            raise NumberError("never_looked_up")  # a short code or an extension
+        return number

@@ -155,8 +155,8 @@ def test_where_no_reading_is_valid_the_first_of_a_possible_length_is_taken() -> 
     [
         ("+447400123456", Tri.YES),
         ("+12125551234", Tri.YES),  # mobile or landline, both can move in the US
-        ("+8613812345678", Tri.NO),  # China
-        ("+2250712345678", Tri.NO),  # Côte d'Ivoire
+        ("+8613812345678", Tri.UNKNOWN),  # libphonenumber says no, but China has it since 2019
+        ("+2250712345678", Tri.UNKNOWN),  # Côte d'Ivoire
         ("+442079460018", Tri.UNKNOWN),  # landline: libphonenumber does not say
         ("+448001234567", Tri.UNKNOWN),
         ("+870773111632", Tri.UNKNOWN),

@@ -42,10 +42,13 @@ def test_a_mobile_that_can_move_names_only_its_issuer() -> None:
     }
 
 
-def test_where_mobiles_cannot_move_the_issuer_is_the_carrier() -> None:
-    known = identity(normalise("+8613812345678", GB))
-    assert (known.carrier, known.orig_carrier, known.ported) == ("China Mobile", "China Mobile", Tri.NO)
-    assert known.known
+def test_the_issuer_is_never_taken_for_the_carrier() -> None:
+    """libphonenumber's "not portable" also means "no data": China and the Emirates have had portability for years."""
+    for dialled in ("+8613812345678", "+971501234567", "+447400123456"):
+        known = identity(normalise(dialled, GB))
+
+        assert known.orig_carrier
+        assert (known.carrier, known.ported, known.known) == (None, Tri.UNKNOWN, False)
 
 
 def test_a_landline_is_never_said_to_be_unported() -> None:
