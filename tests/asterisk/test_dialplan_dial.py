@@ -63,6 +63,17 @@ async def test_emergency_calls_take_their_own_trunk_when_there_is_one(asterisk: 
     assert call.dialled == ["trunk-good 112"]
 
 
+@pytest.mark.parametrize("written", ["9-1-1", "1.1.2", "9 1 1", "112;phone-context=x"])
+async def test_a_call_for_help_is_dialled_however_it_is_written(asterisk: Asterisk, written: str) -> None:
+    call = await asterisk.call(
+        written,
+        context="agi-lookup-dial",
+        AGI_LOOKUP_URL=closed_port(),
+        AGI_LOOKUP_EMERGENCY_DIAL="Local/{num}@trunk-good/n",
+    )
+    assert call.dialled == ["trunk-good " + "".join(c for c in written if c.isdigit())]
+
+
 async def test_routes_are_tried_in_order_until_one_takes_the_call(asterisk: Asterisk) -> None:
     routes = (("LCR_COUNT", "3"), route(1, "full"), route(2, "good"), route(3, "busy"), ("LOOKUP_STATUS", "OK"))
     async with peer(answers(*routes)) as server:
