@@ -123,8 +123,9 @@ class Chain:
         return ChainResult(facets | told(answers), tuple(answers), error, tuple(attempts))
 
     async def _ask(self, link: Link, number: Number, until: Until) -> tuple[NumberResult, Attempt]:
-        remembered = self._refusals.get((link.name, number.e164))
-        if remembered is not None:
+        key = (link.name, number.e164)
+        if key in self._refusals:  # get() would raise and catch KeyErrors for nearly every call
+            remembered = self._refusals[key]
             return remembered, Attempt(link.name, f"skipped: {remembered.code}", 0.0)
         loop = asyncio.get_running_loop()
         started = loop.time()

@@ -279,7 +279,7 @@ async def test_a_body_of_the_wrong_kind_or_size_is_not_even_loaded(
         other.execute("UPDATE entry SET body = ?", (body,))
         other.commit()
     reader = await open_reader(5.0)
-    assert await reader.rows(READ, (digits(NUMBER),)) == [(digits(NUMBER), 0, None)]
+    assert await reader.rows(READ, (f"[{digits(NUMBER)}]",)) == [(digits(NUMBER), 0, None)]
 
     assert dict(await tier.get(NUMBER)) == {}
     await tier.flush()

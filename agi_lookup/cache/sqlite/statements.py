@@ -25,7 +25,7 @@ EXPORT_ROWS: Final = 500
 _BODY: Final = (
     f"CASE WHEN typeof(body) = 'blob' AND length(body) <= {MAX_BODY_BYTES} THEN body END"  # nothing huge is loaded
 )
-READ: Final = f"SELECT number, facet, {_BODY} FROM entry WHERE number = ?"  # noqa: S608
+READ: Final = f"SELECT number, facet, {_BODY} FROM entry WHERE number IN (SELECT value FROM json_each(?))"  # noqa: S608
 _PAGE: Final = f"SELECT number, facet, {_BODY} FROM entry WHERE (number, facet) > (?, ?) ORDER BY number, facet LIMIT ?"  # noqa: S608
 _ERASE: Final = "DELETE FROM entry WHERE number = ? AND facet = ?"
 _KEEP: Final = """INSERT INTO entry (number, facet, observed_at, stale_until, body) VALUES (?, ?, ?, ?, ?)

@@ -26,6 +26,7 @@ from agi_lookup.cache.sqlite.purge import Purger
 from agi_lookup.cache.sqlite.queue import WriteQueue
 from agi_lookup.cache.sqlite.reader import OPEN_S, Reader
 from agi_lookup.cache.sqlite.statements import FACETS, Row, digits, entry_of
+from agi_lookup.cache.sqlite.together import SharedReads
 from agi_lookup.cache.sqlite.writer import TROUBLE, Writer
 from agi_lookup.domain.errors import CacheError
 from agi_lookup.domain.model import Facet
@@ -69,6 +70,7 @@ class SqliteTier:
         self._limits = limits
         self._queue = WriteQueue(limits.queue)
         self._reader = Reader(path, timeout_s=limits.read_timeout_s, on_damage=self._damaged, count=count)
+        self._reads = SharedReads(self._reader)
         self._writer = Writer(
             path,
             for_life=mode is Mode.SERVER,
@@ -117,7 +119,7 @@ class SqliteTier:
         hits: dict[Facet, CacheEntry] = {}
         if len(waiting) < len(Facet) and not self._not_made_yet:
             generation = self._generation
-            hits = self._checked(number, await self._reader.rows(statements.READ, (key,)), generation)
+            hits = self._checked(number, await self._reads.of(key), generation)
         for facet, entry in (waiting | self._queue.of(number)).items():
             hits.pop(facet, None)
             if entry is not None:
@@ -214,6 +216,7 @@ class SqliteTier:
         except CacheError:
             self._count("sqlite_unwritten")
         finally:
+            await self._reads.close()
             await self._reader.close()
             await self._writer.close()
 
