@@ -214,7 +214,7 @@ async def test_the_chain_never_meets_the_connection_limit() -> None:
     async with simulated(faults=Faults(latency_ms=10)) as simulator, account(simulator) as (provider, driver):
         link = Link(provider, driver, timeout_s=5.0, max_concurrency=4)
         deadline = asyncio.get_running_loop().time() + 5.0
-        asked = (link.ask(Number(f"{PREFIX}{n}"), NOW, deadline) for n in range(30, 50))
+        asked = (link.ask(Number(f"{PREFIX}{n}"), NOW, lambda: deadline) for n in range(30, 50))
         assert len(await asyncio.gather(*asked)) == 20
         assert simulator.bill.accounts["npl"].charged == 20
 
