@@ -31,7 +31,7 @@ run: setup  ## start the FastAGI server with config/quickstart.yaml
 	$(BIN)/agi-lookup --config config/quickstart.yaml serve
 
 test: $(VENV)/.dev  ## all tests, the real Asterisk included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --cov --cov-report=term
 
 check: $(VENV)/.dev  ## format, lint, types, imports, security
 	$(BIN)/ruff format --check .
