@@ -61,9 +61,8 @@ def open_writer(path: Path) -> sqlite3.Connection:
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb") as file:
         if not new and file.read(len(MAGIC)) != MAGIC:  # looked at first, as SQLite would replay a log into anything
             raise Corrupt("it is no database")
-    connection = sqlite3.connect(
-        path, timeout=0, isolation_level="IMMEDIATE"
-    )  # our caller waits and retries, not SQLite
+    # No time-out: our caller waits and retries, not SQLite.
+    connection = sqlite3.connect(path, timeout=0, isolation_level="IMMEDIATE")
     try:
         if new or _is_blank(connection):
             _create(connection)
@@ -120,9 +119,8 @@ def put_aside(path: Path, now: float) -> Path:
 
 def _is_blank(connection: sqlite3.Connection) -> bool:
     """A database that was made and never filled: its maker was killed before the first commit."""
-    return (
-        _pragma(connection, "application_id") == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-    )
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return _pragma(connection, "application_id") == 0 and tables == (0,)
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -22,9 +22,8 @@ CODES: Final = {facet: code for code, facet in enumerate(FACETS)}
 FOREVER: Final = 2**62
 EXPORT_ROWS: Final = 500
 
-_BODY: Final = (
-    f"CASE WHEN typeof(body) = 'blob' AND length(body) <= {MAX_BODY_BYTES} THEN body END"  # nothing huge is loaded
-)
+# Nothing huge is loaded: SQLite knows a blob's length without reading it.
+_BODY: Final = f"CASE WHEN typeof(body) = 'blob' AND length(body) <= {MAX_BODY_BYTES} THEN body END"
 READ: Final = f"SELECT number, facet, {_BODY} FROM entry WHERE number IN (SELECT value FROM json_each(?))"  # noqa: S608
 _PAGE: Final = f"SELECT number, facet, {_BODY} FROM entry WHERE (number, facet) > (?, ?) ORDER BY number, facet LIMIT ?"  # noqa: S608
 _ERASE: Final = "DELETE FROM entry WHERE number = ? AND facet = ?"
