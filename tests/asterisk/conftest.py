@@ -46,6 +46,15 @@ def asterisk(root: Path) -> Iterator[Asterisk]:
         yield instance
 
 
+@pytest.fixture(scope="module", autouse=True)
+def untraced() -> Iterator[None]:
+    """Coverage stays out of the servers here: traced, one takes a fraction of the calls that these tests send."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+            patch.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def asterisk_survives(request: pytest.FixtureRequest) -> Iterator[None]:
     """No test may end with a dead Asterisk, whatever it sent."""

@@ -33,12 +33,17 @@ class Invite:
     source: str = "127.0.0.1"
 
 
-async def send(invite: Invite, port: int, *, timeout_s: float = 3) -> int | None:
-    """Send it to Asterisk; the final SIP status, or None when it did not answer at all (PJSIP drops what it cannot parse)."""
+async def send(invite: Invite, port: int, *, timeout_s: float = 3, cancel_after_s: float | None = None) -> int | None:
+    """Send it to Asterisk; the final SIP status, or None when it did not answer at all (PJSIP drops what it cannot parse).
+
+    A caller who cancels gets 487, unless the call had ended before.
+    """
     loop = asyncio.get_running_loop()
     transport, caller = await loop.create_datagram_endpoint(
         lambda: _Caller(invite), local_addr=(invite.source, 0), remote_addr=("127.0.0.1", port)
     )
+    if cancel_after_s is not None:
+        loop.call_later(cancel_after_s, caller.cancel)
     try:
         return await asyncio.wait_for(caller.final, timeout_s)
     except TimeoutError:
@@ -57,9 +62,14 @@ class _Caller(asyncio.DatagramProtocol):
         self._transport = transport
         self._send(b"INVITE")
 
+    def cancel(self) -> None:
+        if not self.final.done():
+            self._send(b"CANCEL")
+
     def datagram_received(self, data: bytes, addr: object) -> None:
         response = re.match(rb"SIP/2\.0 (\d{3}) ", data)
-        if response is None or int(response[1]) < 200 or self.final.done():
+        of_invite = re.search(rb"(?mi)^CSeq: 1 INVITE\r$", data)
+        if response is None or not of_invite or int(response[1]) < 200 or self.final.done():
             return
         to_tag = re.search(rb"(?mi)^To:[^\r\n]*(;tag=[^;\r\n]+)", data)
         self._send(b"ACK", to_tag[1] if to_tag else b"")

@@ -46,10 +46,17 @@ UNKNOWN: Final = dict.fromkeys(LOOKUP_VARIABLES, "") | {
 }
 """Every variable of the server when there was no answer."""
 
+VOLATILE: Final = frozenset({"LOOKUP_MS", "LOOKUP_AGE", "LOOKUP_CACHE"})
+"""What differs between two calls to one number."""
+NOTHING: Final = {name: value for name, value in UNKNOWN.items() if name not in VOLATILE}
+"""`Call.facts` when there was no answer."""
+
 REPORTED: Final = {name: name for name in ("AGISTATUS", "DIALSTATUS", "HANGUPCAUSE", "UNIQUEID", "AGISIGHUP")} | {
     "num": "CALLERID(num)",
     "name": "CALLERID(name)",
     "absolute": "TIMEOUT(absolute)",
+    "began": "LAB_BEGAN",
+    "now": "STRFTIME(,,%s.%3q)",  # Unix seconds with milliseconds (utils.c ast_strftime)
 }
 """What a call reports besides the lookup's variables at each place, by its name there."""
 
@@ -82,6 +89,21 @@ class Call:
     def lookup(self) -> dict[str, str]:
         """The server's variables as its route sees them."""
         return {name: self.route[name] for name in LOOKUP_VARIABLES}
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the server set, but for what differs between two calls to one number."""
+        return {name: value for name, value in self.lookup.items() if name not in VOLATILE}
+
+    @property
+    def took_s(self) -> float:
+        """How long the context under test held the call, by Asterisk's own clock."""
+        return self.went_on_at - float(self.route["began"])
+
+    @property
+    def went_on_at(self) -> float:
+        """Unix seconds."""
+        return float(self.route["now"])
 
     @property
     def dialled(self) -> list[str]:

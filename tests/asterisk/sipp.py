@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.asterisk.lab import Asterisk
+from tests.asterisk.lab import Asterisk, Call
 
 SCENARIO: Final = Path(__file__).parent / "etc/invite.xml"
 
@@ -63,3 +64,15 @@ def sipp(
         failed=int(last["FailedCall(C)"]),
         retransmissions=int(last["Retransmissions(C)"]),
     )
+
+
+async def load(
+    asterisk: Asterisk, numbers: Sequence[str], *, url: str, rate: int, seconds: float, context: str = "agi-lookup"
+) -> list[Call]:
+    """Call `numbers` in turn, `rate` a second for `seconds`; what became of each call, in order. No call may fail."""
+    count = round(rate * seconds)
+    ran = await asyncio.to_thread(
+        sipp, asterisk, numbers, url=url, calls=count, rate=rate, timeout_s=seconds + 30, context=context
+    )
+    assert (ran.good, ran.failed) == (count, 0)
+    return [await asterisk.result(f"{ran.id}-{n}") for n in range(1, count + 1)]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -14,22 +13,13 @@ from typing import Final
 import pytest
 
 from tests.asterisk.hostile import CALLER, DIALLED, NUMBER
-from tests.asterisk.lab import UNKNOWN, Asterisk, Call
-from tests.asterisk.sipp import Load, sipp
+from tests.asterisk.lab import NOTHING, Asterisk
+from tests.asterisk.sipp import load
 from tests.processes import Site, make_site
 
 NUMBERS: Final = [f"+{n}" for n in range(447400123400, 447400123420)] + [
     f"+{n}" for n in range(33612345600, 33612345620)
 ]
-VOLATILE: Final = {"LOOKUP_MS", "LOOKUP_AGE", "LOOKUP_CACHE"}
-
-
-def facts(call: Call) -> dict[str, str]:
-    """All that the server set, but for what differs between two calls to one number."""
-    return {name: value for name, value in call.lookup.items() if name not in VOLATILE}
-
-
-NOTHING: Final = {name: value for name, value in UNKNOWN.items() if name not in VOLATILE}
 
 
 @pytest.fixture(scope="module")
@@ -46,33 +36,13 @@ def url(site: Site) -> str:
 
 async def oracle(asterisk: Asterisk, site: Site) -> list[dict[str, str]]:
     """What a lone call to each of the numbers gets."""
-    return [facts(await asterisk.call(number, AGI_LOOKUP_URL=url(site))) for number in NUMBERS]
-
-
-@asynccontextmanager
-async def calls_in_progress(asterisk: Asterisk, site: Site, *, rate: int, seconds: int) -> AsyncIterator[list[Load]]:
-    """SIPp calls the numbers in turn while the body runs; its count is in the list behind it."""
-    counts: list[Load] = []
-    load = asyncio.create_task(
-        asyncio.to_thread(
-            sipp, asterisk, NUMBERS, url=url(site), calls=rate * seconds, rate=rate, timeout_s=seconds + 30
-        )
-    )
-    yield counts
-    counts.append(await load)
-
-
-async def answers(asterisk: Asterisk, load: Load) -> list[dict[str, str]]:
-    return [facts(await asterisk.result(f"{load.id}-{n}")) for n in range(1, load.created + 1)]
+    return [(await asterisk.call(number, AGI_LOOKUP_URL=url(site))).facts for number in NUMBERS]
 
 
 async def loaded(asterisk: Asterisk, site: Site, *, rate: int, seconds: int) -> None:
     expected = await oracle(asterisk, site)
-    async with calls_in_progress(asterisk, site, rate=rate, seconds=seconds) as counts:
-        pass
-    [load] = counts
-    assert (load.good, load.failed) == (rate * seconds, 0)
-    assert await answers(asterisk, load) == [expected[n % len(NUMBERS)] for n in range(load.created)]
+    calls = await load(asterisk, NUMBERS, url=url(site), rate=rate, seconds=seconds)
+    assert [call.facts for call in calls] == [expected[n % len(NUMBERS)] for n in range(rate * seconds)]
 
 
 async def test_every_call_of_a_load_gets_the_answer_of_a_lone_call(asterisk: Asterisk, site: Site) -> None:
@@ -92,16 +62,13 @@ async def test_killed_and_restarted_server_loses_no_call(asterisk: Asterisk, tmp
     site = make_site(tmp_path)
     with site.serve() as process:
         expected = await oracle(asterisk, site)
-        async with calls_in_progress(asterisk, site, rate=100, seconds=4) as counts:
-            await asyncio.sleep(1)
-            process.end(signal.SIGKILL)
-            await asyncio.sleep(0.5)
-            with site.serve():
-                await asyncio.sleep(3)
-    [load] = counts
-    assert (load.good, load.failed) == (400, 0)
-    got = await answers(asterisk, load)
-    assert [answer for n, answer in enumerate(got) if answer not in (expected[n % len(NUMBERS)], NOTHING)] == []
+        calling = asyncio.create_task(load(asterisk, NUMBERS, url=url(site), rate=100, seconds=4))
+        await asyncio.sleep(1)
+        process.end(signal.SIGKILL)
+        await asyncio.sleep(0.5)
+        with site.serve():
+            got = [call.facts for call in await calling]
+    assert [facts for n, facts in enumerate(got) if facts not in (expected[n % len(NUMBERS)], NOTHING)] == []
     assert NOTHING in got
     assert got[-1] == expected[399 % len(NUMBERS)]
 
@@ -112,14 +79,14 @@ async def test_stopped_server_holds_no_call_and_answers_again_when_it_goes_on(
     """O2."""
     site = make_site(tmp_path)
     with site.serve() as process:
-        answered = facts(await asterisk.call(NUMBER, AGI_LOOKUP_URL=url(site)))
+        answered = (await asterisk.call(NUMBER, AGI_LOOKUP_URL=url(site))).facts
         os.kill(process.pid, signal.SIGSTOP)
         held = await asyncio.gather(
             *(asterisk.call(NUMBER, AGI_LOOKUP_URL=url(site), AGI_LOOKUP_WATCHDOG_S=0.5) for _ in range(20))
         )
         os.kill(process.pid, signal.SIGCONT)
-        assert [facts(call) for call in held] == [NOTHING] * 20
-        while (again := facts(await asterisk.call(NUMBER, AGI_LOOKUP_URL=url(site))))["LOOKUP_STATUS"] == "DEGRADED":
+        assert [call.facts for call in held] == [NOTHING] * 20
+        while (again := (await asterisk.call(NUMBER, AGI_LOOKUP_URL=url(site))).facts)["LOOKUP_STATUS"] == "DEGRADED":
             await asyncio.sleep(0.1)  # it sheds until it has caught up
         assert again == answered
 
