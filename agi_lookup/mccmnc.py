@@ -77,6 +77,8 @@ class MccMncTable:
 
     def complete(self, identity: Identity) -> Identity:
         """The identity with names from the table where its source stated none: the source's own word always wins."""
+        if identity.carrier and identity.orig_carrier:
+            return identity
         return replace(
             identity,
             carrier=identity.carrier or self._name_of(identity.mcc, identity.mnc),

@@ -51,6 +51,7 @@ class Metrics:
         gauge("info", "The running version", "version").labels(__version__).set(1)
         self._calls_cache: dict[tuple[str, str, str], Counter] = {}
         self._seconds_cache: dict[str, Histogram] = {}
+        self._sources_cache: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
     def call(self, decision: Decision, seconds: float) -> None:
         cache = decision.outcome.cache.value
@@ -79,8 +80,12 @@ class Metrics:
         self._events.labels(word).inc()
 
     def source_asked(self, provider: str, result: str, seconds: float, answer: LookupAnswer | None) -> None:
-        self._source.labels(provider, result).inc()
-        self._source_seconds.labels(provider).observe(seconds)
+        key = (provider, result)
+        if key not in self._sources_cache:
+            self._sources_cache[key] = (self._source.labels(provider, result), self._source_seconds.labels(provider))
+        requests, lengths = self._sources_cache[key]
+        requests.inc()
+        lengths.observe(seconds)
         if answer is not None and answer.cost:
             self._cost.labels(provider, answer.currency or "").inc(float(answer.cost))
 

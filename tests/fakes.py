@@ -64,6 +64,7 @@ class FakeSource:
     requests: int = 0
     cancelled: int = 0
     clock: Clock = field(default_factory=Clock)
+    lag_s: float = 0.0  # how old its news is
 
     def lookup(self, numbers: Sequence[Number], now: float) -> Lookup:
         yield from ()
@@ -79,7 +80,7 @@ class FakeSource:
             self.cancelled += 1
             raise
         if isinstance(result, LookupAnswer):
-            return {result.number: replace(result, provider=self.name, observed_at=self.clock())}
+            return {result.number: replace(result, provider=self.name, observed_at=self.clock() - self.lag_s)}
         raise result
 
 

@@ -525,3 +525,13 @@ async def test_liveness_that_no_source_can_ever_tell_is_not_bought_every_minute(
         world.clock.now += 60
 
     assert npl.requests == 1
+
+
+async def test_old_news_of_liveness_is_no_news_for_the_call_that_asked_either() -> None:
+    """B3: a source that answers from a cache of its own, and says so."""
+    npl = source(answer(liveness=DEAD))
+    npl.lag_s = 3600.0
+    outcome = await World(npl).ask()
+
+    assert outcome.liveness is not None
+    assert outcome.liveness.value == UNSAID

@@ -7,6 +7,7 @@ sources fail; stale liveness never answers. Nothing stale ever blocks a call (se
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -73,32 +74,44 @@ def expiry(lifetimes: Lifetimes, facet: Facet, kind: str, observed_at: float, sp
     return fresh_until, fresh_until + lifetime.stale_s
 
 
-def entries(answer: LookupAnswer, lifetimes: Lifetimes, now: float, spread: float) -> Iterator[CacheEntry]:
-    """The facets of an answer, ready to be kept. A source's clock may not run ahead of ours.
+def current(answer: LookupAnswer, lifetimes: Lifetimes, now: float) -> LookupAnswer:
+    """The answer as it may be used: a source's clock may not run ahead of ours, and old news of liveness is no news of now.
 
-    Sources cache too, and state when they observed. Old news is held as if it were "not told": asking again at once would buy the
-    same. An old identity still names a network; an old liveness says nothing about now, and becomes unknown.
+    Sources cache too, and state when they observed. An old liveness becomes unknown, so that it can block nobody.
     """
     observed_at = min(answer.observed_at, now)
-    for facet, said in ((Facet.IDENTITY, answer.identity), (Facet.LIVENESS, answer.liveness)):
-        if said is None:
+    liveness = answer.liveness
+    if liveness is not None and liveness.known:
+        length_s: float = getattr(lifetimes.liveness, outcome_of(liveness)).fresh_s
+        if length_s and observed_at + length_s * (1 + lifetimes.jitter) <= now:
+            liveness = Liveness()
+    if observed_at == answer.observed_at and liveness is answer.liveness:
+        return answer
+    return replace(answer, observed_at=observed_at, liveness=liveness)
+
+
+def entries(answer: LookupAnswer, lifetimes: Lifetimes, now: float, spread: float) -> Iterator[CacheEntry]:
+    """The facets of an answer, ready to be kept. Raises nothing.
+
+    Old news is held as if it were "not told": asking again at once would buy the same.
+    """
+    answer = current(answer, lifetimes, now)
+    for facet, body in ((Facet.IDENTITY, answer.identity), (Facet.LIVENESS, answer.liveness)):
+        if body is None:
             continue
-        body: Identity | Liveness = said
         outcome = outcome_of(body)
         kind = "unknowable" if _unknowable(body) else outcome
-        fresh_until, stale_until = expiry(lifetimes, facet, kind, observed_at, spread)
-        if observed_at < fresh_until <= now:
+        fresh_until, stale_until = expiry(lifetimes, facet, kind, answer.observed_at, spread)
+        if answer.observed_at < fresh_until <= now:
             fresh_until = expiry(lifetimes, facet, Outcome.INCONCLUSIVE, now, spread)[0]
             stale_until = max(stale_until, fresh_until)
-            if facet is Facet.LIVENESS:
-                body, outcome = Liveness(), Outcome.INCONCLUSIVE
         yield CacheEntry(
             number=answer.number,
             facet=facet,
             outcome=outcome,
             provider=answer.provider,
             method=answer.method,
-            observed_at=observed_at,
+            observed_at=answer.observed_at,
             fresh_until=fresh_until,
             stale_until=stale_until,
             body=body,

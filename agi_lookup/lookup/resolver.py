@@ -30,7 +30,7 @@ from agi_lookup.domain.model import (
 )
 from agi_lookup.lookup.chain import Chain, ChainResult
 from agi_lookup.lookup.compose import finished, from_hits, merge, settled, sourced
-from agi_lookup.lookup.freshness import Lifetimes, entries, state, supersedes
+from agi_lookup.lookup.freshness import Lifetimes, current, entries, state, supersedes
 from agi_lookup.lookup.singleflight import SingleFlight, Until
 
 FLIGHT_S: Final = 30.0
@@ -170,7 +170,9 @@ class Resolver:
         """
         try:
             result = await self.chain.ask(query.number, wanted, until=until, only=query.provider)
-            answers = tuple(self._completed(answer) for answer in settled(result.answers))
+            now = self.clock()
+            told = tuple(current(self._completed(answer), self.lifetimes, now) for answer in result.answers)
+            answers = settled(told)
             result = replace(result, answers=answers)
             self._keep(answers, hits)
         except Exception:
@@ -179,7 +181,8 @@ class Resolver:
         return result
 
     def _completed(self, answer: LookupAnswer) -> LookupAnswer:
-        return replace(answer, identity=self.complete(answer.identity)) if answer.identity else answer
+        completed = self.complete(answer.identity) if answer.identity else None
+        return answer if completed is answer.identity else replace(answer, identity=completed)
 
     def _keep(self, answers: tuple[LookupAnswer, ...], hits: Hits) -> None:
         """Store what was said: of each facet the first that knows, else the first that did not; as `compose.merge` chooses."""

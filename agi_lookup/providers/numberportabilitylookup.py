@@ -150,7 +150,7 @@ class Provider:
         results = [self._read(number, record, now) for record in records]
         if not results:
             return ProviderProtocolError("no record for the number that was asked")
-        if any(_facts(result) != _facts(results[0]) for result in results):
+        if any(_facts(result) != _facts(results[0]) for result in results[1:]):
             return ProviderProtocolError("several records that contradict each other")
         return results[0]
 

@@ -56,7 +56,8 @@ def strict_json(body: bytes) -> Json:
             parse_float=_decimal,
             parse_constant=_no_constant,
         )
-        _check(value)
+        if b"\\u" in body or body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+            _check(value)  # only an escape can hide a lone surrogate, only many brackets nest deep
     except (ValueError, RecursionError, DecimalException) as error:
         failure = type(error).__name__
     else:

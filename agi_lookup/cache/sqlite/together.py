@@ -50,19 +50,25 @@ class SharedReads:
             self._task = None
 
     async def _read_all(self, asked: dict[int, list[asyncio.Future[list[Row]]]]) -> None:
-        failure: CacheError | None = None
         found: dict[int, list[Row]] = {number: [] for number in asked}
         stray = next(iter(found.values()))  # rows of a damaged file go to somebody, who sees that they are not theirs
+        failure: CacheError | None = CacheError("the read broke off")
         try:
             for row in await self._reader.rows(statements.READ, (msgspec.json.encode(list(asked)).decode(),)):
                 found.get(row[0], stray).append(row)
+            failure = None
         except CacheError as error:
             failure = error
-        for number, answers in asked.items():
-            for answer in answers:
-                if answer.done():
-                    continue
-                if failure is None:
-                    answer.set_result(found[number])
-                else:
-                    answer.set_exception(CacheError(str(failure)))
+        finally:
+            for number, answers in asked.items():
+                _tell(answers, found[number], failure)
+
+
+def _tell(answers: list[asyncio.Future[list[Row]]], rows: list[Row], failure: CacheError | None) -> None:
+    for answer in answers:
+        if answer.done():
+            continue
+        if failure is None:
+            answer.set_result(rows)
+        else:
+            answer.set_exception(CacheError(str(failure)))
