@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from agi_lookup.agi.request import NEEDS, NO_TOKEN
 from agi_lookup.domain.dial_plan import DialPlan
@@ -162,9 +163,8 @@ def read(path: Path) -> Config:
 
 
 def _resolve_secrets(node: Any, at: KeyPath, document: Document, path: Path, problems: list[str]) -> Any:
-    if isinstance(node, dict):  # a key without a value means its default
-        given = {key: value for key, value in node.items() if value is not None}
-        return {key: _resolve_secrets(value, (*at, key), document, path, problems) for key, value in given.items()}
+    if isinstance(node, dict):
+        return {key: _resolve_secrets(value, (*at, key), document, path, problems) for key, value in node.items()}
     if isinstance(node, list):
         return [_resolve_secrets(value, (*at, index), document, path, problems) for index, value in enumerate(node)]
     if isinstance(node, str) and node.startswith(("env:", "file:")):
@@ -192,13 +192,33 @@ def _secret(reference: str) -> str:
 def _check(
     data: Any, at: KeyPath, model: type[Model], document: Document, path: Path, problems: list[str]
 ) -> Model | None:
+    adapter = TypeAdapter(model)
+    found = [
+        item for item in _errors(adapter, data) if item["type"] == "extra_forbidden"
+    ]  # also of keys without a value
+    found += [item for item in _errors(adapter, _with_defaults(data)) if item["type"] != "extra_forbidden"]
+    for item in found:
+        location = (*at, *(part for part in item["loc"] if part != "[key]"))
+        problem = _problem(path, document, location, _explain(item["type"], item["msg"]))
+        where = problem[: problem.index(": ") + 2]
+        if not any(said.startswith(where) for said in problems):  # a secret that could not be read is said once
+            problems.append(problem)
+    return None if found else adapter.validate_python(_with_defaults(data))
+
+
+def _errors(adapter: TypeAdapter[Any], data: Any) -> list[ErrorDetails]:
     try:
-        return TypeAdapter(model).validate_python(data)
+        adapter.validate_python(data)
     except ValidationError as error:
-        for item in error.errors(include_url=False, include_input=False, include_context=False):
-            location = (*at, *(part for part in item["loc"] if part != "[key]"))
-            problems.append(_problem(path, document, location, _explain(item["type"], item["msg"])))
-        return None
+        return error.errors(include_url=False, include_input=False, include_context=False)
+    return []
+
+
+def _with_defaults(node: Any) -> Any:
+    """Without the keys that have no value: those mean their default."""
+    if isinstance(node, dict):
+        return {key: _with_defaults(value) for key, value in node.items() if value is not None}
+    return [_with_defaults(item) for item in node] if isinstance(node, list) else node
 
 
 def _explain(kind: str, message: str) -> str:
@@ -219,7 +239,7 @@ def _providers(
 ) -> dict[str, ProviderOptions]:
     """Each block checked by its own kind's `Options`."""
     providers: dict[str, ProviderOptions] = {}
-    blocks = data.get("providers", {})
+    blocks = data.get("providers") or {}
     for name, block in blocks.items() if isinstance(blocks, dict) else ():
         at: KeyPath = ("providers", name)
         if not isinstance(block, dict) or not isinstance(block.get("kind"), str):

@@ -89,6 +89,8 @@ def test_secrets_are_never_shown(good: Path, show: object) -> None:
 
 BROKEN = {
     "unknown key": ("  port: 4573", "  prot: 4573", ":3: server.prot: unknown key"),
+    "unknown key without a value": ("  port: 4573", "  prot:", ":3: server.prot: unknown key"),
+    "unknown section without a value": ("server:", "serverr:\nserver:", ":2: serverr: unknown key"),
     "wrong type": ("  port: 4573", "  port: many", ":3: server.port: "),
     "out of range": ("  port: 4573", "  port: 70000", ":3: server.port: "),
     "duplicate key": ("  port: 4573", "  port: 4573\n  port: 4574", ":4: 'port' stands twice"),
@@ -125,6 +127,10 @@ def test_a_broken_config_says_where_and_why(good: Path, old: str, new: str, said
     assert message.startswith(str(good))
     assert said in message
     assert CANARY not in message
+
+
+def test_a_secret_that_is_missing_is_said_once(good: Path) -> None:
+    assert len(problem(good, good.read_text().replace("env:CANARY", "env:NOBODY")).splitlines()) == 1
 
 
 def test_all_problems_are_said_at_once(good: Path) -> None:

@@ -535,3 +535,14 @@ async def test_old_news_of_liveness_is_no_news_for_the_call_that_asked_either() 
 
     assert outcome.liveness is not None
     assert outcome.liveness.value == UNSAID
+
+
+async def test_the_plan_stands_in_for_an_empty_identity_from_the_cache_too() -> None:
+    world = World(source(answer(Identity(), ALIVE)))
+
+    first, second = await world.ask(), await world.ask()
+
+    for outcome in (first, second):
+        assert outcome.identity is not None
+        assert (outcome.identity.provider, outcome.identity.value.orig_carrier) == ("plan", "Issuer")
+    assert second.cache is CacheState.FRESH

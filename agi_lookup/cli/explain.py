@@ -18,8 +18,9 @@ def command(named: Path | None, number: str, profile: str, timeout_ms: int | Non
     """Show the whole decision for a number, step by step. It looks the number up as a call would, and may pay as a call would."""
     import asyncio
     import json
+    import sys
 
-    from agi_lookup.cli.lookup import as_text, look_all_up
+    from agi_lookup.cli.lookup import NEGATIVE, as_text, look_all_up
     from agi_lookup.oneoff import read_config
 
     options = {"profile": profile}
@@ -27,6 +28,7 @@ def command(named: Path | None, number: str, profile: str, timeout_ms: int | Non
         options["timeout_ms"] = str(timeout_ms)
     (shown,) = asyncio.run(look_all_up(read_config(named), (number,), options, None, "explain"))
     click.echo(json.dumps(shown) if as_json else f"{_steps(shown)}\n\n{as_text(shown)}")
+    sys.exit(1 if shown["status"] in NEGATIVE else 0)
 
 
 def _steps(shown: dict[str, Any]) -> str:

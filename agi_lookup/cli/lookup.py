@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import rich_click as click
 
 if TYPE_CHECKING:
     from agi_lookup.config import Config
+
+
+NEGATIVE: Final = frozenset({"BADNUMBER", "TIMEOUT", "DEGRADED"})
+"""Statuses that make the exit status 1."""
 
 
 @click.command("lookup")
@@ -38,7 +42,7 @@ def command(named: Path | None, /, numbers: tuple[str, ...], as_json: bool, **as
         options["fresh"] = "yes"
     answered = True
     for shown in asyncio.run(look_all_up(config, numbers, options, asked["provider"], "lookup")):
-        answered = answered and shown["status"] not in ("BADNUMBER", "TIMEOUT", "DEGRADED")
+        answered = answered and shown["status"] not in NEGATIVE
         click.echo(json.dumps(shown) if as_json else as_text(shown))
     sys.exit(0 if answered else 1)
 

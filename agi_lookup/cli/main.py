@@ -32,7 +32,9 @@ class LazyCommands(click.RichGroup):
 
 @click.command(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--config", type=click.Path(path_type=Path), help="Config file; else $AGI_LOOKUP_CONFIG and the usual places."
+    "--config",
+    type=click.Path(path_type=Path, readable=False),
+    help="Config file; else $AGI_LOOKUP_CONFIG and the usual places.",
 )
 @click.version_option(__version__, prog_name="agi-lookup")
 @click.pass_context

@@ -111,7 +111,7 @@ class Resolver:
             now = self.clock()
         if not query.fresh and _answered(wanted, hits, now):
             self._refresh_behind(query, hits, now)
-            return finished(from_hits(hits, now), query.facets)
+            return finished(self._or_plan(query.number, from_hits(hits, now)), query.facets)
         return await self._ask(query, wanted, hits, deadline)
 
     async def _read(self, number: str, wanted: frozenset[Facet], deadline: float) -> Hits:
@@ -200,7 +200,9 @@ class Resolver:
         if not number.e164 or (outcome.identity and not outcome.identity.value.empty):
             return outcome
         answer = self.plan(number, self.clock())
-        return replace(outcome, identity=sourced(answer, answer.identity)) if answer.identity else outcome
+        if answer.identity is None:
+            return outcome
+        return replace(outcome, identity=replace(sourced(answer, answer.identity), cache=outcome.cache))
 
 
 def _key(query: LookupQuery) -> tuple[str, str | None]:
