@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import socket
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -45,6 +46,7 @@ async def serve(
 
     Raises `OSError` when a port cannot be had; then nothing is left half started.
     """
+    _refuse_taken(config)
     async with AsyncExitStack() as stack:
         notifier = Notifier()
         stack.callback(notifier.close)
@@ -73,6 +75,17 @@ async def serve(
         notifier.send("STOPPING=1")
         ended = await server.stop(config.server.drain_s)
         log.info("stopped", sessions_ended=ended)
+
+
+def _refuse_taken(config: Config) -> None:
+    """Before anything is opened. Raises `OSError` for a port that another process has."""
+    wanted = [(config.server.host, config.server.port)]
+    if config.http.enabled:
+        wanted.append((config.http.host, config.http.port))
+    for host, port in wanted:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.create_server(address[:2], family=family):
+            pass
 
 
 def _tune_collector() -> None:

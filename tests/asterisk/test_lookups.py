@@ -130,7 +130,6 @@ DEAD: Final = (
 """No network states it, so the numbering plan says whose range it is in."""
 
 
-@pytest.mark.xfail(strict=True, reason="from the cache, the numbering plan is not asked")
 async def test_dead_number_is_told_from_the_cache_as_it_was_at_first(asterisk: Asterisk, tmp_path: Path) -> None:
     with simulator(tmp_path) as npl:
         site = make_site(tmp_path, provider=npl)
