@@ -48,6 +48,15 @@ ORACLE: Final = {
 LEARNED: Final = [f"+44740012{n}4{ending}" for n in range(10) for ending in ORACLE]
 
 
+PATIENT: Final = """
+[patient]
+exten => s,1,Set(AGI_LOOKUP_WATCHDOG_S=8)
+ same => n,Gosub(agi-lookup,s,1(${ARG1}))
+ same => n,Return()
+"""
+"""`agi-lookup` with a watchdog that lets a busy machine have its time."""
+
+
 def distinct(count: int, ending: str = "00") -> list[str]:
     return [f"+44740{n:04d}0{ending}" for n in range(count)]
 
@@ -90,15 +99,18 @@ def fast_site(folder: Path, npl: str, **profile: Any) -> Site:
 # --------------------------------------------------------------------------------------------------- known numbers
 
 
-async def cached(asterisk: Asterisk, folder: Path, *, seconds: int) -> None:
+async def cached(asterisk: Asterisk, folder: Path, *, seconds: int, context: str) -> None:
     """Learn the numbers, then call them 300 times a second."""
+    asterisk.load_dialplan(PATIENT)
     with simulator(folder) as npl:
-        site = make_site(folder, provider=npl)
+        site = make_site(folder, provider=npl, deadline_ms=5000)
         with site.serve():
-            learned = await asyncio.gather(*(asterisk.call(number, AGI_LOOKUP_URL=url(site)) for number in LEARNED))
+            learned = await asyncio.gather(
+                *(asterisk.call(number, context="patient", AGI_LOOKUP_URL=url(site)) for number in LEARNED)
+            )
             assert [call.facts for call in learned] == [expected(number) for number in LEARNED]
             asked = requests(npl)
-            calls = await load(asterisk, LEARNED, url=url(site), rate=300, seconds=seconds)
+            calls = await load(asterisk, LEARNED, url=url(site), rate=300, seconds=seconds, context=context)
         assert [call.facts for call in calls] == [expected(LEARNED[n % len(LEARNED)]) for n in range(300 * seconds)]
         assert {call.route["LOOKUP_CACHE"] for call in calls} == {"fresh"}
         assert requests(npl) == asked == len(LEARNED)
@@ -108,15 +120,15 @@ async def test_cached_numbers_are_answered_right_at_three_hundred_calls_a_second
     asterisk: Asterisk, tmp_path: Path
 ) -> None:
     """G1, F25: and the provider is not asked again."""
-    await cached(asterisk, tmp_path, seconds=3)
+    await cached(asterisk, tmp_path, seconds=3, context="patient")
 
 
 @pytest.mark.soak
 @SOAK
 @pytest.mark.timeout(300, func_only=True)
-async def test_cached_numbers_are_answered_right_for_a_minute(asterisk: Asterisk, tmp_path: Path) -> None:
-    """G1."""
-    await cached(asterisk, tmp_path, seconds=60)
+async def test_cached_numbers_are_answered_right_and_in_time_for_a_minute(asterisk: Asterisk, tmp_path: Path) -> None:
+    """G1: with the watchdog as shipped, on a machine that does nothing else."""
+    await cached(asterisk, tmp_path, seconds=60, context="agi-lookup")
 
 
 NETWORK: Final = [f"LOOKUP_{name}" for name in ("CARRIER", "MCC", "MNC", "MCCMNC", "ORIG_MCCMNC")]
@@ -221,14 +233,6 @@ async def test_kill_with_lookups_in_flight_commits_nothing_wrong_and_buys_nothin
     assert kept
     assert {times[number] for number in kept} == {1}
     assert max(times.values()) <= 2
-
-
-PATIENT: Final = """
-[patient]
-exten => s,1,Set(AGI_LOOKUP_WATCHDOG_S=8)
- same => n,Gosub(agi-lookup,s,1(${ARG1}))
- same => n,Return()
-"""
 
 
 async def test_five_hundred_calls_for_one_cold_number_make_one_request(asterisk: Asterisk, tmp_path: Path) -> None:
