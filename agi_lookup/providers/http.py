@@ -15,9 +15,10 @@ import errno
 import functools
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Generator
+from math import inf
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -33,8 +34,10 @@ from agi_lookup.domain.errors import (
     ProviderTlsError,
     ProviderUnavailable,
 )
-from agi_lookup.providers.base import HttpReply, HttpRequest, Lookup, NumberResult, ProviderOptions
+from agi_lookup.providers.base import HttpReply, HttpRequest, ProviderOptions, Reply, Step
 from agi_lookup.providers.base_url import is_public_address
+
+T = TypeVar("T")
 
 MAX_STEPS: Final = 16
 """Requests of one lookup: a batch of 100 that is refused and sent again in tens makes 11."""
@@ -75,43 +78,59 @@ class HttpDriver:
         await self._session.close()
         await self._resolver.close()
 
-    async def run(self, lookup: Lookup, *, timeout_s: float) -> Mapping[str, NumberResult]:
-        """The generator's results. Raises `ProviderError`: its own, or ours. All of it, DNS to last byte, ends within `timeout_s`.
+    async def run(self, lookup: Generator[Step, Reply, T], *, timeout_s: float) -> T:
+        """What the generator returns. Raises `ProviderError`: its own, or ours.
 
-        May be cancelled at any point; what had been sent by then may have been paid.
+        All of it, from DNS to the last byte, ends within `timeout_s`; what had come by then the generator may still return. May be
+        cancelled at any point; what had been sent by then may have been paid.
         """
         spent = _Spent()
         try:
-            async with asyncio.timeout(timeout_s):
-                return await self._drive(lookup, spent)
-        except TimeoutError:
-            pass
+            return await self._drive(lookup, spent, asyncio.get_running_loop().time() + timeout_s)
+        except _TooLateError:
+            if not spent.charged:
+                raise
         finally:
             lookup.close()
-        raise ProviderTimeout if spent.charged else ProviderUnavailable("time was over before the request was sent")
+        raise ProviderTimeout
 
-    async def _drive(self, lookup: Lookup, spent: _Spent) -> Mapping[str, NumberResult]:
+    async def _drive(self, lookup: Generator[Step, Reply, T], spent: _Spent, deadline: float) -> T:
         try:
             step = next(lookup)
             for _ in range(MAX_STEPS):
                 try:
-                    reply = await self._send(step, spent)
+                    reply = await self._send_in_time(step, spent, deadline)
                 except ProviderError as error:
                     step = lookup.throw(error)
                 else:
                     step = lookup.send(reply)
         except StopIteration as done:
-            results: Mapping[str, NumberResult] = done.value
-            return results
+            result: T = done.value
+            return result
         raise ProviderProtocolError("too many requests for one lookup")
 
+    async def _send_in_time(self, step: HttpRequest, spent: _Spent, deadline: float) -> HttpReply:
+        """By the deadline, and within the time of the step where it has one of its own."""
+        now = asyncio.get_running_loop().time()
+        if now >= deadline:
+            raise _TooLateError
+        try:
+            async with asyncio.timeout_at(min(deadline, now + (step.timeout_s or inf))):
+                return await self._send(step, spent)
+        except TimeoutError:
+            pass
+        raise ProviderTimeout if spent.charged else ProviderUnavailable("time was over before the request was sent")
+
     async def _send(self, step: HttpRequest, spent: _Spent) -> HttpReply:
+        if self._session.closed:
+            closed = "its connections were closed by a reload"
+            raise ProviderOutcomeUnknown(closed) if spent.charged else ProviderUnavailable(closed)
         try:
             async with self._session.request(
                 step.method,
                 URL(step.url),
                 params=step.query or None,
-                data=step.form,
+                data=step.form if step.body is None else step.body,
                 json=step.json,
                 headers=step.headers,
                 allow_redirects=False,
@@ -176,6 +195,10 @@ class _Spent:
     """Has a charged request left this machine during this run?"""
 
     charged = False
+
+
+class _TooLateError(ProviderUnavailable):
+    """For a step that was not sent any more; to a lookup that makes nothing of what came before, that may have been paid."""
 
 
 class _BrokenError(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any, Final, Protocol, cast
@@ -17,16 +17,26 @@ from typing import Any, Final, Protocol, cast
 from agi_lookup import providers
 from agi_lookup.domain.errors import ConfigError
 from agi_lookup.providers import base
-from agi_lookup.providers.base import PlmnSplit, ProviderOptions
+from agi_lookup.providers.base import Lookup, NumberResult, PlmnSplit, SourceOptions
 
 ENTRY_POINT_GROUP: Final = "agi_lookup.providers"
 KIND_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*", re.ASCII)
 
 
-class Kind(Protocol):
-    """What a kind's module offers. `Provider(name, options, split)` makes one configured account."""
+class Driver(Protocol):
+    """Runs a source's steps, and has connections to close."""
 
-    Options: type[ProviderOptions]
+    async def run(self, lookup: Lookup, *, timeout_s: float) -> Mapping[str, NumberResult]: ...
+    async def close(self) -> None: ...
+
+
+class Kind(Protocol):
+    """What a kind's module offers. `Provider(name, options, split)` makes one configured account.
+
+    A source that does not speak HTTP has `open_driver(options)` too, whose driver runs the steps that the provider yields.
+    """
+
+    Options: type[SourceOptions]
     Provider: Callable[[str, Any, PlmnSplit], base.Provider]
 
 
@@ -38,6 +48,12 @@ def find(kind: str) -> Kind:
     if not _is_kind(module):
         raise ConfigError(f"provider kind {kind!r}: its module must define Options and Provider")
     return cast("Kind", module)
+
+
+def driver_maker(kind: str) -> Callable[[Any], Driver] | None:
+    """The kind's own `open_driver`; None: it speaks HTTP. Raises `ConfigError`."""
+    maker: Callable[[Any], Driver] | None = getattr(find(kind), "open_driver", None)
+    return maker
 
 
 def known() -> tuple[str, ...]:
@@ -73,7 +89,7 @@ def _is_own_kind(name: str) -> bool:
 
 def _is_kind(module: ModuleType) -> bool:
     options = getattr(module, "Options", None)
-    return isinstance(options, type) and issubclass(options, ProviderOptions) and hasattr(module, "Provider")
+    return isinstance(options, type) and issubclass(options, SourceOptions) and hasattr(module, "Provider")
 
 
 def _entry_points() -> tuple[EntryPoint, ...]:

@@ -26,6 +26,7 @@ class NumberingPlan:
 
     kind: ClassVar[str] = "numbering_plan"
     provides = frozenset({Facet.IDENTITY})
+    currency: ClassVar[str] = ""
 
     def __init__(self, name: str = NAME) -> None:
         self.name = name

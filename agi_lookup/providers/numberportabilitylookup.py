@@ -5,30 +5,34 @@ Quirk: errors of the whole request are plain text, with HTTP 200 as far as is kn
 Quirk: booleans and numbers come as strings; records are matched by `msisdn`, their order is not promised.
 Quirk: the page gives the limits as 1 and as 5 connections, as 100 and as 10 numbers: 4 and 10 unless configured otherwise.
 Quirk: `reachable` and `validnumber` are the vendor's reading of IMSI and error code. We believe them where the code says the same.
+Quirk: without `format=json`, and from older hosts, a reply is CSV (`QUERYOK`, a line a number, `ENDBATCH`): refused.
 Quirk: North American numbers never get a realtime answer, whatever the flags say.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
-from typing import ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agi_lookup.domain.errors import (
     ProviderAuthError,
     ProviderError,
+    ProviderOutcomeUnknown,
     ProviderOutOfCredit,
     ProviderProtocolError,
     ProviderRateLimited,
     ProviderRejected,
-    ProviderUnavailable,
 )
 from agi_lookup.domain.model import Facet, Identity, Liveness, LookupAnswer, Method, Number, NumberType, Reason, Tri
 from agi_lookup.providers import gsm
 from agi_lookup.providers.base import (
+    Balance,
+    BalanceLookup,
     HttpReply,
     HttpRequest,
     Lookup,
@@ -47,13 +51,18 @@ from agi_lookup.providers.replies import (
     strict_json,
     text,
     tri,
+    with_cost,
     word,
 )
 
 CURRENCY: Final = "credits"
+PRICE_WITH_MSC: Final = Decimal("1.2")
 SAFE_BATCH: Final = 10
 """What "Request too long" says that it allows; the page promises 100."""
 NANP: Final = "+1"
+BALANCE: Final = re.compile(r"(?<![0-9.,])-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,12})(?:\.[0-9]{1,9})?(?![0-9])")
+"""The form of a balance is not documented: the first number, with or without commas between thousands."""
+MAX_BALANCE_BYTES: Final = 64
 SHARED_CALLING_CODES: Final = frozenset(
     {"1", "7", "39", "44", "47", "61", "212", "262", "290", "358", "500", "590", "599"}
 )
@@ -83,18 +92,24 @@ TEXT_ERRORS: Final[tuple[tuple[str, type[ProviderError]], ...]] = (
     ("NO NUMBERS SPECIFIED", ProviderRejected),
     ("REQUEST TOO LONG", _TooLong),
     ("ERR RATE_LIMIT_EXCEEDED", ProviderRateLimited),  # too many connections: it passes at once
-    ("FAIL", ProviderUnavailable),
-    ("ERR", ProviderUnavailable),
+    ("FAIL", ProviderOutcomeUnknown),  # nobody says whether such a one is charged
+    ("ERR", ProviderOutcomeUnknown),
 )
 """Starts of a plain-text reply, upper case, the special before the general."""
 
 
 class Options(ProviderOptions):
     base_url: str = "https://api.numberportabilitylookup.com/npl"
-    user: str = Field(min_length=1)
-    password: SecretStr = Field(min_length=1)
+    user: str = Field(min_length=1, description="of the account")
+    password: SecretStr = Field(min_length=1, description="of the account")
     max_batch: int = Field(default=SAFE_BATCH, ge=1, le=100, description="numbers in one request")
     msc: bool = Field(default=False, description="ask for the serving MSC: tells roaming, costs 1.2 credits")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _msc_has_its_price(cls, given: Any) -> Any:
+        """Before the first one was charged, so that no budget is overshot."""
+        return {"price": PRICE_WITH_MSC, **given} if isinstance(given, dict) and given.get("msc") is True else given
 
 
 class Provider:
@@ -102,28 +117,43 @@ class Provider:
 
     kind: ClassVar[str] = "numberportabilitylookup"
     provides: ClassVar[frozenset[Facet]] = frozenset({Facet.IDENTITY, Facet.LIVENESS})
+    currency: ClassVar[str] = CURRENCY
 
     def __init__(self, name: str, options: Options, split: PlmnSplit) -> None:
         self.name = name
         self._options = options
         self._split = split
+        self._credentials = (("user", options.user), ("pass", options.password.get_secret_value()))
 
     def lookup(self, numbers: Sequence[Number], now: float) -> Lookup:
+        return self._ask(numbers, now) if len(numbers) <= SAFE_BATCH else self._ask_at_once_or_in_parts(numbers, now)
+
+    def balance(self, now: float) -> BalanceLookup:
+        reply = yield HttpRequest(
+            "POST", self._options.base_url, form=(*self._credentials, ("query", "balance")), charged=False
+        )
+        raise_for_text(reply)
+        raise_for_status(reply, now)
+        return Balance(_balance(reply.body), CURRENCY)
+
+    def _ask_at_once_or_in_parts(self, numbers: Sequence[Number], now: float) -> Lookup:
         try:
             return (yield from self._ask(numbers, now))
         except _TooLong:
-            if len(numbers) <= SAFE_BATCH:
-                raise
-        return (yield from self._ask_in_parts(numbers, now))
+            return (yield from self._ask_in_parts(numbers, now))
 
     def _ask_in_parts(self, numbers: Sequence[Number], now: float) -> Lookup:
+        """No number goes out twice. What was refused for nothing would be refused to the rest too: they are not sent."""
         results: dict[str, NumberResult] = {}
         for start in range(0, len(numbers), SAFE_BATCH):
             part = numbers[start : start + SAFE_BATCH]
             try:
                 results.update((yield from self._ask(part, now)))
             except ProviderError as error:
-                results.update({number.e164: error for number in part})
+                failed = part if error.maybe_charged else numbers[start:]
+                results.update({number.e164: error for number in failed})
+                if not error.maybe_charged:
+                    break
         return results
 
     def _ask(self, numbers: Sequence[Number], now: float) -> Lookup:
@@ -136,8 +166,7 @@ class Provider:
     def _request(self, numbers: Sequence[Number]) -> HttpRequest:
         """POST, so that the password stays out of URLs and of the logs of everything between."""
         form = [
-            ("user", self._options.user),
-            ("pass", self._options.password.get_secret_value()),
+            *self._credentials,
             ("msisdn", ",".join(number.e164.removeprefix("+") for number in numbers)),
             ("format", "json"),
         ]
@@ -157,10 +186,9 @@ class Provider:
     def _read(self, number: Number, record: Record, now: float) -> NumberResult:
         code = integer(record.get("errorcode"))
         meaning = gsm.meaning(code)
-        identity = self._identity(record, found=meaning.valid is Tri.YES)
+        identity, cost = self._identity(record, found=meaning.valid is Tri.YES), _cost(record)
         if meaning.failure is not None and identity.empty:
-            return meaning.failure(f"GSM error {code}")
-        cost = _cost(record)
+            return with_cost(meaning.failure(f"GSM error {code}"), cost)
         return LookupAnswer(
             number=number.e164,
             provider=self.name,
@@ -204,6 +232,15 @@ def raise_for_text(reply: HttpReply) -> None:
     for known, error in TEXT_ERRORS:
         if start.startswith(known):
             raise error(known.lower())
+
+
+def _balance(body: bytes) -> Decimal:
+    """Of a short text. Markup and JSON hold numbers too, but no balance that was documented."""
+    stated = body.decode("ascii", "replace") if len(body) <= MAX_BALANCE_BYTES else ""
+    found = None if re.search(r"[<{\[]", stated) else BALANCE.search(stated)
+    if found is None:
+        raise ProviderProtocolError("no balance")
+    return Decimal(found[0].replace(",", ""))
 
 
 def records_by_number(found: Json) -> Mapping[str, Sequence[Record]]:

@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, DecimalException
 from email.utils import parsedate_to_datetime
-from typing import Final, NoReturn, TypeAlias
+from typing import Final, Literal, NoReturn, TypeAlias
 
 from agi_lookup.domain.errors import (
     ProviderAuthError,
     ProviderError,
+    ProviderFailedNumber,
+    ProviderNotCovered,
     ProviderOutcomeUnknown,
     ProviderOutOfCredit,
     ProviderProtocolError,
@@ -26,7 +28,7 @@ from agi_lookup.domain.errors import (
     ProviderUnavailable,
 )
 from agi_lookup.domain.model import Tri
-from agi_lookup.providers.base import HttpReply
+from agi_lookup.providers.base import Charged, HttpReply
 
 Json: TypeAlias = "bool | int | Decimal | str | list[Json] | dict[str, Json] | None"
 
@@ -37,6 +39,44 @@ MAX_INT_DIGITS: Final = 20
 MAX_TEXT: Final = 128
 """Characters of a name: what a channel variable holds."""
 MAX_RETRY_AFTER_S: Final = 3600.0
+
+ErrorWord: TypeAlias = Literal[
+    "auth", "out_of_credit", "rate_limited", "not_covered", "rejected", "provider_failure", "unavailable", "lost_reply"
+]
+"""What a config may say that a vendor's own code means."""
+ERRORS: Final[Mapping[ErrorWord, type[ProviderError]]] = {
+    "auth": ProviderAuthError,
+    "out_of_credit": ProviderOutOfCredit,
+    "rate_limited": ProviderRateLimited,
+    "not_covered": ProviderNotCovered,
+    "rejected": ProviderRejected,
+    "provider_failure": ProviderFailedNumber,
+    "unavailable": ProviderUnavailable,
+    "lost_reply": ProviderOutcomeUnknown,
+}
+
+
+class ChargedAbsence(Charged, ProviderNotCovered):
+    """Not covered, and charged for as any other."""
+
+    maybe_charged = True
+
+
+class ChargedRejection(Charged, ProviderRejected):
+    """Rejected, and charged for as any other."""
+
+    maybe_charged = True
+
+
+class ChargedFailure(Charged, ProviderFailedNumber):
+    """Its price is known at least."""
+
+
+_CHARGED: Final[Mapping[type[ProviderError], type[ChargedAbsence | ChargedRejection | ChargedFailure]]] = {
+    ProviderNotCovered: ChargedAbsence,
+    ProviderRejected: ChargedRejection,
+    ProviderFailedNumber: ChargedFailure,
+}
 
 TRUE_WORDS: Final = frozenset({"true", "yes", "y", "1"})
 FALSE_WORDS: Final = frozenset({"false", "no", "n", "0"})
@@ -147,9 +187,19 @@ def _seconds_to(http_date: str, now: float) -> float | None:
     return (aware - datetime.fromtimestamp(now, UTC)).total_seconds()
 
 
+def with_cost(failure: ProviderError, cost: Decimal | None) -> ProviderError:
+    """`failure` of one number, as one that counts as charged where the vendor says that it charged for it all the same."""
+    kind = _CHARGED.get(type(failure))
+    if kind is None or not cost:
+        return failure
+    charged = kind(str(failure))
+    charged.cost = cost
+    return charged
+
+
 def tri(value: Json) -> Tri:
     """true, "true", "YES", 1, "1" -> YES; their opposites -> NO; whatever else (null, absent, a new word) -> UNKNOWN."""
-    if not isinstance(value, bool | int | str):
+    if not isinstance(value, (str, int)):
         return Tri.UNKNOWN
     word = str(value).strip().lower()
     if word in TRUE_WORDS:
@@ -161,6 +211,10 @@ def text(value: Json, max_length: int = MAX_TEXT) -> str | None:
     """A name in one clean line: controls, direction marks and unassigned characters dropped, blanks joined. Empty is None."""
     if not isinstance(value, str):
         return None
+    if (
+        value.isascii() and value.isprintable() and len(value) <= max_length
+    ):  # nearly all: joining the blanks is all there is to do
+        return " ".join(value.split()) or None
     kept = (
         " " if c.isspace() else c for c in value[: 8 * max_length] if c.isspace() or unicodedata.category(c)[0] != "C"
     )
@@ -177,10 +231,12 @@ def word(value: Json, max_length: int = 16) -> str | None:
 
 def digits(value: Json, shortest: int, longest: int) -> str | None:
     """ASCII digits, from a string or from an integer. Use it for integers only where the first digit is never 0."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return None
-    stripped = str(value).strip()
-    known = stripped.isascii() and stripped.isdigit() and shortest <= len(stripped) <= longest
+    if not isinstance(value, str):
+        if type(value) is not int:  # a bool is an int too
+            return None
+        value = str(value)
+    stripped = value.strip()
+    known = shortest <= len(stripped) <= longest and stripped.isascii() and stripped.isdigit()
     return stripped if known else None
 
 

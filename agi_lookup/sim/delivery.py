@@ -75,11 +75,15 @@ class Delivery:
         """Does this request meet an HTTP 500, before anything is done for it?"""
         return self._dice.random() < self.faults.error_rate
 
+    def loses(self) -> bool:
+        """Is this reply lost on its way?"""
+        return self._dice.random() < self.faults.drop_rate
+
     async def deliver(self, request: web.Request, answer: Answer) -> web.StreamResponse:
         faults = self.faults
         if faults.latency_ms:
             await asyncio.sleep(faults.latency_ms / 1000)
-        if self._dice.random() < faults.drop_rate:
+        if self.loses():
             await _hang_up(request)
         if faults.hang or answer.ending is Ending.NEVER_STARTS:
             await _never()

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+import msgspec
 from aiohttp import web
 
 from agi_lookup.sim import recordings
@@ -37,9 +37,8 @@ REFUSALS: Final = {
 ENDINGS: Final = {Scenario.NEVER_ANSWERS: Ending.NEVER_STARTS, Scenario.CUT_OFF: Ending.CUT_OFF}
 
 
-@dataclass(frozen=True, slots=True)
-class NplOptions:
-    """Limits of the account. The page gives 10 and 100 numbers, 1 and 5 connections; 0 connections is no limit."""
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Of the account. The page gives 10 and 100 numbers, 1 and 5 connections; 0 connections is no limit."""
 
     max_numbers: int = 100
     max_connections: int = 5
@@ -47,18 +46,18 @@ class NplOptions:
     recorded: bool = False  # a number that was recorded gets the recorded reply
 
 
-class Npl:
+class Vendor:
     """One account at the simulated vendor."""
 
     name = NAME
 
-    def __init__(self, options: NplOptions, bill: Bill, delivery: Delivery) -> None:
-        self._options = options
+    def __init__(self, limits: Limits, bill: Bill, delivery: Delivery) -> None:
+        self._limits = limits
         self._bill = bill
         self._delivery = delivery
         self._connections = 0
-        self._recorded = _recorded_answers() if options.recorded else {}
-        bill.open(NAME, options.credit, "credits")
+        self._recorded = _recorded_answers() if limits.recorded else {}
+        bill.open(NAME, limits.credit, "credits")
 
     def config(self, base: str) -> dict[str, str]:
         """The provider block that points here."""
@@ -76,7 +75,7 @@ class Npl:
         """Is this one within the connections that the account may hold?"""
         self._connections += 1
         try:
-            yield self._options.max_connections == 0 or self._connections <= self._options.max_connections
+            yield self._limits.max_connections == 0 or self._connections <= self._limits.max_connections
         finally:
             self._connections -= 1
 
@@ -88,7 +87,7 @@ class Npl:
         numbers = [n.strip().removeprefix("+") for n in asked.get("msisdn", "").split(",") if n.strip()]
         if not numbers:
             return self._say("No numbers specified")
-        if len(numbers) > self._options.max_numbers:
+        if len(numbers) > self._limits.max_numbers:
             return self._say("Request too long", numbers)
         price = PRICE_WITH_MSC if asked.get("msc") == "1" else PRICE
         if self._balance < price * len(numbers):

@@ -3,43 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
+from agi_lookup.sim.countries import Country, country_of
 from agi_lookup.sim.scenarios import Scenario
 
 Record: TypeAlias = dict[str, Any]
 
-
-@dataclass(frozen=True, slots=True)
-class Country:
-    """Real codes, invented operators: `networks` are MNC and name."""
-
-    calling_code: str
-    iso: str
-    name: str
-    timezone: str
-    mcc: str
-    networks: tuple[tuple[str, str], ...]
-
-
-COUNTRIES: Final = (
-    Country(
-        "1", "US", "United States", "America/New_York", "310", (("010", "Example Wireless"), ("410", "Sample PCS"))
-    ),
-    Country(
-        "31", "NL", "Netherlands", "Europe/Amsterdam", "204", (("04", "Voorbeeld Mobiel"), ("08", "Proef Telecom"))
-    ),
-    Country("33", "FR", "France", "Europe/Paris", "208", (("01", "Exemple Télécom"), ("10", "Échantillon Mobile"))),
-    Country("34", "ES", "Spain", "Europe/Madrid", "214", (("01", "Ejemplo Móvil"), ("07", "Muestra"))),
-    Country("39", "IT", "Italy", "Europe/Rome", "222", (("01", "Esempio Mobile"), ("10", "Campione"))),
-    Country("40", "RO", "Romania", "Europe/Bucharest", "226", (("01", "Exemplu Mobil"), ("10", "Mostra Telecom"))),
-    Country("44", "GB", "United Kingdom", "Europe/London", "234", (("15", "Example Mobile"), ("10", "Sample Telecom"))),
-    Country("49", "DE", "Germany", "Europe/Berlin", "262", (("01", "Beispiel Mobil"), ("02", "Muster Funk"))),
-)
-ELSEWHERE: Final = Country("", "", "", "", "001", (("01", "Test Network"), ("02", "Other Test Network")))
-"""ITU-T E.212 keeps MCC 001 for tests."""
 
 NO_NETWORK: Final = {"imsi": "", "mcc": "", "mnc": "", "plmn": "", "operatorname": ""}
 UNDETERMINED: Final = {"reachable": "undetermined", "validnumber": "undetermined"}
@@ -69,7 +40,7 @@ DIFFERENCES: Final[Mapping[Scenario, Mapping[str, str]]] = {
 def record(number: str, price: Decimal, balance: Decimal) -> Record:
     """The vendor's record of `number` (digits without `+`). A price above 1 means that the serving MSC was asked for."""
     scenario = Scenario.of(number)
-    home = next((country for country in COUNTRIES if number.startswith(country.calling_code)), ELSEWHERE)
+    home = country_of(number)
     found = _north_american(number, home) if home.iso == "US" else _mobile(number, home, scenario)
     found |= {"transactioncost": f"{price:.2f}", "userbalance": f"{balance:.2f}"}
     if price > 1 and found.get("reachable") == "true":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from typing import Any, Final, Literal
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -46,6 +47,7 @@ class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Either the stable word of an error, or those facts of the answer that the recording is about."""
 
     error: str | None = None
+    pending: bool = False
     method: str | None = None
     identity: dict[str, str | None] = {}
     liveness: dict[str, str] = {}
@@ -54,12 +56,46 @@ class Expected(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     balance_after: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
+class Held(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the account holds, or the stable word of the error."""
+
+    amount: str = ""
+    currency: str = ""
+    error: str | None = None
+
+
+class Posted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the vendor posts to a webhook: one of `json`, `form` and `text`.
+
+    `signed` headers are made with a secret of the provider's: `{"x-signature": "hmac-sha256-hex:signature_key"}` is HMAC-SHA256
+    over the body under the option `signature_key`; also `hmac-sha256-base64`.
+    """
+
+    headers: dict[str, str] = {}
+    signed: dict[str, str] = {}
+    json: Any = msgspec.UNSET
+    form: dict[str, str] | None = None
+    text: str | None = None
+
+    @property
+    def body(self) -> bytes:
+        if self.json is not msgspec.UNSET:
+            return msgspec.json.encode(self.json)
+        return (urlencode(self.form) if self.form is not None else self.text or "").encode()
+
+
 class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One lookup of one `number` with what to `expect`, or of several `numbers`, each with its own expectation."""
+    """One lookup of one `number` with what to `expect`, or of several `numbers`, each with its own expectation.
+
+    Or a question for the account's `balance` (with its `exchange`); or a `notice` that a webhook gets, of `number` or `numbers`.
+    A lookup whose vendor answers by webhook expects `{"pending": true}`.
+    """
 
     about: str
     source: str
-    exchange: list[Exchange]
+    exchange: list[Exchange] = []
+    balance: Held | None = None
+    notice: Posted | None = None
     number: str = ""
     expect: Expected = Expected()
     numbers: dict[str, Expected] = {}
@@ -68,6 +104,10 @@ class Recording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def expected(self) -> dict[str, Expected]:
         return self.numbers or {self.number: self.expect}
+
+    @property
+    def is_lookup(self) -> bool:
+        return self.balance is None and self.notice is None
 
 
 def kinds() -> list[str]:

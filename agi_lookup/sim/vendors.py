@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import msgspec
 from aiohttp import web
 
+from agi_lookup.domain.errors import ConfigError
+from agi_lookup.sim import checkmobi, enum, hlrlookup, http_json, npl, numberyo, smspartner
 from agi_lookup.sim.bill import Bill
 from agi_lookup.sim.delivery import Delivery, Faults
-from agi_lookup.sim.npl import Npl, NplOptions
 
 STOP_S: Final = 0.5
 """How long requests that are still held may last once the simulator stops."""
 BACKLOG: Final = 4096
+FREE_PORT_TRIES: Final = 8
+KINDS: Final = (npl, numberyo, checkmobi, hlrlookup, smspartner, http_json, enum)
+"""Modules with `NAME`, `Limits` (the account's, as a msgspec Struct with defaults) and `Vendor(limits, bill, delivery)`."""
 
 
 class Vendor(Protocol):
@@ -29,14 +33,33 @@ class Vendor(Protocol):
     async def handle(self, request: web.Request) -> web.StreamResponse: ...
 
 
-class Simulator:
-    """The vendors and what they share. `url` is known once it serves."""
+@runtime_checkable
+class Closing(Protocol):
+    """A vendor that holds something open: its callbacks."""
 
-    def __init__(self, *, npl: NplOptions | None = None, faults: Faults | None = None) -> None:
+    async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """A vendor that does not speak HTTP: it takes the port of the same number that its protocol has."""
+
+    async def listen(self, host: str, port: int) -> None: ...
+
+
+class Simulator:
+    """The vendors and what they share. `url` is known once it serves.
+
+    `limits` are a vendor's, by its name: `Simulator(npl=npl.Limits(max_connections=1))`.
+    """
+
+    def __init__(self, *, faults: Faults | None = None, **limits: msgspec.Struct) -> None:
         self._default_faults = faults or Faults()
         self.bill = Bill()
         self.delivery = Delivery(self._default_faults)
-        self.vendors: tuple[Vendor, ...] = (Npl(npl or NplOptions(), self.bill, self.delivery),)
+        self.vendors: tuple[Vendor, ...] = tuple(
+            kind.Vendor(limits.get(kind.NAME, kind.Limits()), self.bill, self.delivery) for kind in KINDS
+        )
         self.url = ""
 
     def application(self) -> web.Application:
@@ -50,6 +73,18 @@ class Simulator:
         application.router.add_post("/_sim/faults", self._change_faults)
         application.router.add_post("/_sim/reset", self._reset)
         return application
+
+    async def listen(self, host: str, port: int) -> None:
+        """Raises `OSError`."""
+        for vendor in self.vendors:
+            if isinstance(vendor, Listening):
+                await vendor.listen(host, port)
+
+    async def close(self) -> None:
+        """What vendors hold open. Ends callbacks that are under way."""
+        for vendor in self.vendors:
+            if isinstance(vendor, Closing):
+                await vendor.close()
 
     def reset(self) -> None:
         """Bill, journal and faults as at the start."""
@@ -94,13 +129,46 @@ async def serve(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) ->
     runner = web.AppRunner(simulator.application(), handler_cancellation=True, access_log=None, shutdown_timeout=STOP_S)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, backlog=BACKLOG)
-        await site.start()
-        bound = runner.addresses[0]
-        simulator.url = f"http://{f'[{bound[0]}]' if ':' in bound[0] else bound[0]}:{bound[1]}"
+        bound_host, bound_port = await _bind(simulator, runner, host, port)
+        simulator.url = f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
         yield simulator
     finally:
         await runner.cleanup()
+        await simulator.close()
+
+
+async def _bind(simulator: Simulator, runner: web.AppRunner, host: str, port: int) -> tuple[str, int]:
+    """One number, free in every protocol; where any will do, the next one is tried."""
+    for left in range(0 if port else FREE_PORT_TRIES, -1, -1):
+        site = web.TCPSite(runner, host, port, backlog=BACKLOG)
+        await site.start()
+        bound = runner.addresses[0]
+        try:
+            await simulator.listen(bound[0], bound[1])
+        except OSError:
+            await site.stop()
+            if not left:
+                raise
+        else:
+            break
+    return bound[0], bound[1]
+
+
+def limits_of(settings: Iterable[str]) -> dict[str, msgspec.Struct]:
+    """`["npl.max_connections=1"]` as `Simulator` takes it. Raises `ConfigError` that names what there is."""
+    given: dict[str, dict[str, str]] = {}
+    known = {kind.NAME: kind.Limits for kind in KINDS}
+    for setting in settings:
+        where, _, value = setting.partition("=")
+        vendor, _, name = where.partition(".")
+        if vendor not in known or name not in known[vendor].__struct_fields__ or not value:
+            names = ", ".join(f"{v}.{field}" for v, limits in known.items() for field in limits.__struct_fields__)
+            raise ConfigError(f"--limit {setting}: no such limit; write VENDOR.NAME=VALUE with one of {names}")
+        given.setdefault(vendor, {})[name] = value
+    try:
+        return {vendor: msgspec.convert(values, known[vendor], strict=False) for vendor, values in given.items()}
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"--limit: {error}") from None
 
 
 def print_config(base: str) -> str:

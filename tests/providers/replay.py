@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from agi_lookup.domain.errors import ProviderError
-from agi_lookup.domain.model import Number
+from agi_lookup.domain.model import LookupAnswer, Number
 from agi_lookup.providers import loading
-from agi_lookup.providers.base import HttpReply, HttpRequest, Lookup, NumberResult, Provider
-from agi_lookup.sim.recordings import Recording, Request
+from agi_lookup.providers.base import HttpReply, HttpRequest, Notice, Notified, NumberResult, Provider
+from agi_lookup.sim.recordings import Posted, Recording, Request
+
+T = TypeVar("T")
 
 NOW = 1_767_225_600.0
 
@@ -22,9 +26,13 @@ def split(plmn: str) -> tuple[str, str] | None:
 
 
 def make(kind: str, **given: Any) -> Provider:
-    """A provider whose every required option is `<its name>`, as the recordings write credentials."""
+    """A provider whose every required option is its first example, or `<its name>`, as the recordings write credentials."""
     found = loading.find(kind)
-    required = {name: f"<{name}>" for name, field in found.Options.model_fields.items() if field.is_required()}
+    required = {
+        name: field.examples[0] if field.examples else f"<{name}>"
+        for name, field in found.Options.model_fields.items()
+        if field.is_required()
+    }
     options = found.Options.model_validate({**required, "kind": kind, **given})
     return found.Provider("under-test", options, split)
 
@@ -36,8 +44,8 @@ def secrets(kind: str) -> list[str]:
 
 
 def play(
-    lookup: Lookup, replies: Iterable[HttpReply | ProviderError]
-) -> tuple[Mapping[str, NumberResult], list[HttpRequest]]:
+    lookup: Generator[HttpRequest, HttpReply, T], replies: Iterable[HttpReply | ProviderError]
+) -> tuple[T, list[HttpRequest]]:
     """Drive the generator over `replies`; one that asks for more than there are fails the test."""
     asked = []
     pending = iter(replies)
@@ -78,12 +86,29 @@ def recorded_replies(recording: Recording) -> list[HttpReply]:
     ]
 
 
+def noticed(provider: Provider, recording: Recording) -> dict[str, LookupAnswer | ProviderError]:
+    """What the provider makes of a recorded webhook."""
+    assert isinstance(provider, Notified)
+    assert recording.notice is not None
+    return dict(provider.notice(posted(recording.notice), NOW))
+
+
+def posted(notice: Posted) -> Notice:
+    """The notice as it comes, signed with `<key>` under the option `key`."""
+    headers = {name.lower(): value for name, value in notice.headers.items()}
+    for name, how in notice.signed.items():
+        algorithm, _, option = how.partition(":")
+        digest = hmac.new(f"<{option}>".encode(), notice.body, "sha256").digest()
+        headers[name.lower()] = digest.hex() if algorithm == "hmac-sha256-hex" else base64.b64encode(digest).decode()
+    return Notice(headers, notice.body)
+
+
 def as_recorded(request: HttpRequest) -> Request:
     return Request(
         request.method,
         request.url,
         dict(request.query),
         None if request.form is None else dict(request.form),
-        request.json,
+        request.json if request.body is None else json.loads(request.body),
         dict(request.headers),
     )

@@ -97,6 +97,27 @@ async def test_a_reply_comes_back_whole() -> None:
     assert vendor.requests[0].body == f"pass={SECRET}&msisdn={NUMBER}".encode()
 
 
+async def test_what_comes_after_the_close_is_not_sent_and_costs_nothing() -> None:
+    """A reload closes the old connections; who still comes with them must not be taken for paid."""
+    async with raw_server(ok) as vendor, driver(vendor.url) as running:
+        await running.close()
+        error = await failure(running, post(vendor.url))
+    assert exactly(error, ProviderUnavailable)
+    assert not error.maybe_charged
+    assert vendor.requests == []
+
+
+async def test_a_close_in_the_middle_of_a_lookup_does_not_unpay_its_first_request() -> None:
+    async def serve(exchange: Exchange) -> None:
+        await exchange.answer(b"{}")
+        await running.close()
+
+    async with raw_server(serve) as vendor, driver(vendor.url) as running:
+        error = await failure(running, post(vendor.url), post(vendor.url))
+    assert error.maybe_charged
+    assert len(vendor.requests) == 1
+
+
 async def test_a_streamed_reply_comes_back_whole() -> None:
     async def serve(exchange: Exchange) -> None:
         await exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -281,6 +302,48 @@ async def test_the_deadline_is_for_all_steps_together() -> None:
     async with raw_server(serve) as vendor, driver(vendor.url) as running:
         error = await failure(running, *[post(vendor.url)] * 10, timeout_s=SOON_S)
     assert exactly(error, ProviderTimeout)
+
+
+async def test_what_had_come_by_the_deadline_is_not_lost_and_nothing_more_is_sent() -> None:
+    """P3, P20: a batch that goes in parts. The first was answered and paid, the second is under way, the third never goes."""
+    said: list[HttpReply | ProviderError] = []
+
+    def parts(url: str) -> Lookup:
+        for _ in range(3):
+            try:
+                said.append((yield post(url)))
+            except ProviderError as error:
+                said.append(error)
+        return {}
+
+    async def serve(exchange: Exchange) -> None:
+        await (ok(exchange) if len(vendor.requests) == 1 else never(exchange))
+
+    async with raw_server(serve) as vendor, driver(vendor.url) as running:
+        assert await running.run(parts(vendor.url), timeout_s=SOON_S) == {}
+        assert len(vendor.requests) == 2
+    answered, lost, unsent = said
+    assert isinstance(answered, HttpReply)
+    assert isinstance(lost, ProviderError)
+    assert exactly(lost, ProviderTimeout)
+    assert isinstance(unsent, ProviderUnavailable)
+    assert not unsent.maybe_charged
+
+
+async def test_what_is_not_sent_any_more_does_not_unpay_what_was() -> None:
+    """P3"""
+
+    def lookup(url: str) -> Lookup:
+        try:
+            yield post(url)
+        except ProviderTimeout:
+            yield post(url)
+        return {}
+
+    async with raw_server(never) as vendor, driver(vendor.url) as running:
+        with pytest.raises(ProviderTimeout):
+            await running.run(lookup(vendor.url), timeout_s=SOON_S)
+        assert len(vendor.requests) == 1
 
 
 async def test_a_free_request_that_times_out_is_unpaid() -> None:

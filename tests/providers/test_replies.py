@@ -9,9 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agi_lookup.domain.errors import ProviderError, ProviderProtocolError
+from agi_lookup.domain.errors import (
+    ProviderAuthError,
+    ProviderError,
+    ProviderFailedNumber,
+    ProviderNotCovered,
+    ProviderProtocolError,
+    ProviderRejected,
+)
 from agi_lookup.domain.model import Tri
-from agi_lookup.providers.base import HttpReply
+from agi_lookup.providers.base import Charged, HttpReply
 from agi_lookup.providers.replies import (
     MAX_RETRY_AFTER_S,
     Json,
@@ -24,6 +31,7 @@ from agi_lookup.providers.replies import (
     strict_json,
     text,
     tri,
+    with_cost,
     word,
 )
 from tests.providers.garbage import NO_ANSWER, NO_STRICT_JSON
@@ -197,3 +205,17 @@ def test_every_status_is_an_answer_or_an_error() -> None:
         with pytest.raises(ProviderError) as caught:
             raise_for_status(reply, NOW)
         assert caught.value.maybe_charged is (status >= 500 or status < 400), status
+
+
+def test_a_failure_that_is_charged_for_counts_as_charged() -> None:
+    """B6: else who dials numbers of no network burns money that no cap sees."""
+    for kind in (ProviderNotCovered, ProviderRejected, ProviderFailedNumber):
+        charged = with_cost(kind("code 35"), Decimal("1.00"))
+        assert isinstance(charged, kind)
+        assert (charged.maybe_charged, charged.code, charged.remember_s) == (True, kind.code, kind.remember_s)
+        assert str(charged) == "code 35"
+        assert isinstance(charged, Charged)
+        assert charged.cost == Decimal("1.00")
+        for nothing in (None, Decimal(0), Decimal("0.00")):
+            assert type(with_cost(kind(), nothing)) is kind
+    assert type(with_cost(ProviderAuthError(), Decimal(1))) is ProviderAuthError

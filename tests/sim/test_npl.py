@@ -6,8 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from typing import Any
 
@@ -16,49 +15,34 @@ import msgspec
 import pytest
 import yaml
 
-from agi_lookup.domain.errors import ProviderError
-from agi_lookup.domain.model import Identity, Liveness, LookupAnswer, Number
-from agi_lookup.lookup.chain import Link
+from agi_lookup.domain.errors import ProviderAuthError
+from agi_lookup.domain.model import LookupAnswer, Number
+from agi_lookup.lookup.gates import Gates
+from agi_lookup.lookup.line import Line
+from agi_lookup.lookup.link import Link
 from agi_lookup.providers import loading
-from agi_lookup.providers.base import NumberResult, ProviderOptions
+from agi_lookup.providers.base import Balance, NumberResult
 from agi_lookup.providers.http import HttpDriver
 from agi_lookup.sim import recordings
 from agi_lookup.sim.delivery import Faults
-from agi_lookup.sim.npl import NplOptions
+from agi_lookup.sim.npl import Limits
 from agi_lookup.sim.scenarios import Scenario
-from agi_lookup.sim.vendors import Simulator, print_config, serve
-from tests.providers.replay import NOW, split
+from agi_lookup.sim.vendors import Simulator
+from tests.providers.replay import NOW
 from tests.providers.test_contract import check
+from tests.sim import accounts
+from tests.sim.accounts import simulated, told
 
 PREFIX = "+4474001234"
 CREDENTIALS = {"user": "sim-user", "pass": "sim-pass"}
 
 
-@asynccontextmanager
-async def simulated(**options: Any) -> AsyncIterator[Simulator]:
-    async with serve(Simulator(**options)) as simulator:
-        yield simulator
+def account(simulator: Simulator, **changes: Any) -> AbstractAsyncContextManager[tuple[Any, HttpDriver]]:
+    return accounts.account(simulator, "npl", **changes)
 
 
-@asynccontextmanager
-async def account(simulator: Simulator, **changes: Any) -> AsyncIterator[tuple[Any, HttpDriver]]:
-    """Provider and driver as the printed config makes them."""
-    block = yaml.safe_load(print_config(simulator.url))["providers"]["npl"]
-    kind = loading.find(block["kind"])
-    options: ProviderOptions = kind.Options.model_validate({**block, **changes})
-    driver = HttpDriver(options)
-    try:
-        yield kind.Provider("npl", options, split), driver
-    finally:
-        await driver.close()
-
-
-async def ask(simulator: Simulator, *numbers: str, timeout_s: float = 5.0, **changes: Any) -> dict[str, NumberResult]:
-    async with account(simulator, **changes) as (provider, driver):
-        try:
-            return dict(await driver.run(provider.lookup([Number(n) for n in numbers], NOW), timeout_s=timeout_s))
-        except ProviderError as error:
-            return dict.fromkeys(numbers, error)
+async def ask(simulator: Simulator, *numbers: str, **options: Any) -> dict[str, NumberResult]:
+    return await accounts.ask(simulator, "npl", *numbers, **options)
 
 
 async def post(simulator: Simulator, **form: str) -> str:
@@ -68,14 +52,6 @@ async def post(simulator: Simulator, **form: str) -> str:
     ):
         assert reply.status == 200
         return await reply.text()
-
-
-def told(result: NumberResult) -> str:
-    """`reachable reason ported type`, or the error's word."""
-    if isinstance(result, ProviderError):
-        return result.code
-    identity, liveness = result.identity or Identity(), result.liveness or Liveness()
-    return f"{liveness.reachable} {liveness.reason} {identity.ported} {identity.type}"
 
 
 EXPECTED = {
@@ -140,7 +116,7 @@ async def test_north_america_has_a_carrier_and_no_liveness() -> None:
 
 async def test_what_was_recorded_is_served_on_request() -> None:
     """Every recording of one number, over real HTTP."""
-    async with simulated(npl=NplOptions(recorded=True)) as simulator:
+    async with simulated(npl=Limits(recorded=True)) as simulator:
         for recording in recordings.load("numberportabilitylookup").values():
             if recording.number:
                 results = await ask(simulator, recording.number, **recording.options)
@@ -162,7 +138,7 @@ async def test_a_batch_is_answered_number_by_number() -> None:
 
 async def test_a_batch_above_the_limit_goes_again_in_tens_and_is_paid_once() -> None:
     numbers = [f"{PREFIX}{ending}" for ending in range(30, 55)]
-    async with simulated(npl=NplOptions(max_numbers=10)) as simulator:
+    async with simulated(npl=Limits(max_numbers=10)) as simulator:
         results = await ask(simulator, *numbers, max_batch=100)
         assert {told(result) for result in results.values()} == {"yes ok no mobile"}
         assert len(results) == 25
@@ -172,7 +148,7 @@ async def test_a_batch_above_the_limit_goes_again_in_tens_and_is_paid_once() -> 
 
 
 async def test_errors_of_the_request_are_plain_text() -> None:
-    async with simulated(npl=NplOptions(credit=Decimal("1.50"), max_numbers=10)) as simulator:
+    async with simulated(npl=Limits(credit=Decimal("1.50"), max_numbers=10)) as simulator:
         one, two, eleven = ("447400123400", "447400123400,447400123401", ",".join(["447400123400"] * 11))
         assert await post(simulator, msisdn=one, **{"pass": "wrong"}) == "FAIL Invalid password"
         assert await post(simulator, format="json") == "No numbers specified"
@@ -182,6 +158,18 @@ async def test_errors_of_the_request_are_plain_text() -> None:
         assert simulator.bill.accounts["npl"].charged == 0
         assert (await post(simulator, msisdn=one, format="json")).startswith('[{"msisdn": "447400123400"')
         assert await post(simulator, query="balance") == "0.50"
+
+
+async def test_the_balance_is_asked_for_nothing() -> None:
+    async with simulated(npl=Limits(credit=Decimal("812.40"))) as simulator:
+        async with account(simulator) as (provider, driver):
+            await driver.run(provider.lookup([Number(f"{PREFIX}00")], NOW), timeout_s=5.0)
+            assert await driver.run(provider.balance(NOW), timeout_s=5.0) == Balance(Decimal("811.40"), "credits")
+        async with account(simulator, password="wrong") as (provider, driver):
+            with pytest.raises(ProviderAuthError):
+                await driver.run(provider.balance(NOW), timeout_s=5.0)
+        assert simulator.bill.accounts["npl"].charged == 1
+        assert simulator.bill.accounts["npl"].free == 2
 
 
 async def test_what_is_no_number_is_a_failed_lookup() -> None:
@@ -197,7 +185,7 @@ async def test_without_a_format_the_answer_is_the_legacy_csv() -> None:
 
 
 async def test_more_connections_than_allowed_are_refused_and_unpaid() -> None:
-    async with simulated(npl=NplOptions(max_connections=2), faults=Faults(slow_s=0.3)) as simulator:
+    async with simulated(npl=Limits(max_connections=2), faults=Faults(slow_s=0.3)) as simulator:
         slow = [asyncio.create_task(ask(simulator, f"{PREFIX}20")) for _ in range(2)]
         while simulator.bill.accounts["npl"].requests < 2:
             await asyncio.sleep(0.01)
@@ -212,7 +200,7 @@ async def test_more_connections_than_allowed_are_refused_and_unpaid() -> None:
 async def test_the_chain_never_meets_the_connection_limit() -> None:
     """Twenty callers, four connections of ours, five of the vendor's: all are served."""
     async with simulated(faults=Faults(latency_ms=10)) as simulator, account(simulator) as (provider, driver):
-        link = Link(provider, driver, timeout_s=5.0, max_concurrency=4)
+        link = Link(provider, driver, Line(Gates(max_concurrency=4), max_batch=1), timeout_s=5.0)
         deadline = asyncio.get_running_loop().time() + 5.0
         asked = (link.ask(Number(f"{PREFIX}{n}"), NOW, lambda: deadline) for n in range(30, 50))
         assert len(await asyncio.gather(*asked)) == 20
@@ -270,7 +258,7 @@ async def test_faults_bill_and_journal_are_seen_and_set_beside_the_vendors() -> 
 
 
 async def test_two_thousand_requests_are_held_at_once() -> None:
-    options = NplOptions(max_connections=0)
+    options = Limits(max_connections=0)
     async with simulated(npl=options) as simulator, account(simulator, max_concurrency=2000) as (provider, driver):
         held = [
             asyncio.create_task(driver.run(provider.lookup([Number(f"+44740{n:05}21")], NOW), timeout_s=60.0))
@@ -286,7 +274,7 @@ async def test_two_thousand_requests_are_held_at_once() -> None:
 
 
 async def test_clients_that_leave_leave_nothing_behind() -> None:
-    async with simulated(npl=NplOptions(max_connections=1)) as simulator:
+    async with simulated(npl=Limits(max_connections=1)) as simulator:
         for _ in range(3):
             assert told((await ask(simulator, f"{PREFIX}21", timeout_s=0.1))[f"{PREFIX}21"]) == "timeout"
             await asyncio.sleep(0.05)
