@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -43,6 +44,8 @@ class CacheEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 Hits = Mapping[Facet, CacheEntry]
 """At most one entry a facet; a facet that is not known is absent."""
 
+NO_HITS: Final[Hits] = MappingProxyType({})
+
 Count = Callable[[str], None]
 """Counts one event by its stable word, e.g. `sqlite_read_failed`."""
 
@@ -52,6 +55,14 @@ OnAlarm = Callable[[str, str], None]
 
 Stats = Mapping[str, int | str]
 """Figures by name, for people."""
+
+
+class Standing(NamedTuple):
+    """How a tier does, as far as that costs nothing to tell."""
+
+    state: str  # "ok", "idle" before its first write, or why it fails
+    waiting: int  # changes that are not written yet
+    numbers: int | None  # that it holds; None: it would have to count
 
 
 class CacheTier(Protocol):
@@ -64,12 +75,19 @@ class CacheTier(Protocol):
 
     async def get(self, number: str) -> Hits: ...
 
+    def may_hold(self, number: str) -> bool:
+        """False: it surely knows nothing of the number, and need not be asked."""
+
     def put(self, entries: Sequence[CacheEntry]) -> None:
         """Keep entries, newest last; replaces the same number's same facet. Never waits: a slow tier queues."""
 
     async def forget(self, number: str) -> int:
         """Erase a number; returns how many entries went."""
 
+    async def flush(self) -> None:
+        """Write now what was queued. A tier that serves for life does so by itself, soon."""
+
     async def stats(self) -> Stats: ...
+    def standing(self) -> Standing: ...
 
     async def close(self) -> None: ...

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from itertools import islice
+from itertools import groupby, islice
 from struct import Struct
 from typing import Any, Final
 
 import msgspec
 from cachetools import Cache, LRUCache
 
-from agi_lookup.cache.base import CacheEntry, Hits, Outcome, Stats
+from agi_lookup.cache.base import NO_HITS, CacheEntry, Hits, Outcome, Standing, Stats
 from agi_lookup.domain.model import Facet, Identity, Liveness, Method
 
 MAX_SHARED: Final = 32_768
@@ -60,25 +60,33 @@ class MemoryTier:
         try:
             record = self._records[number]
         except KeyError:
-            return {}
+            return NO_HITS
         return _entries(number, record)
 
     async def get(self, number: str) -> Hits:
         return self.peek(number)
 
+    def may_hold(self, number: str) -> bool:
+        return number in self._records
+
     def put(self, entries: Sequence[CacheEntry]) -> None:
-        for entry in entries:
-            held = self._untouched(entry.number)
-            hits = {} if held is None else _entries(entry.number, held)
-            hits[entry.facet] = entry
-            self._records[entry.number] = self._record(hits)
+        for number, its in groupby(entries, _number):
+            held = self._untouched(number)
+            hits = {} if held is None else _entries(number, held)
+            hits.update((entry.facet, entry) for entry in its)
+            self._records[number] = self._record(hits)
 
     async def forget(self, number: str) -> int:
         record = self._records.pop(number, None)
         return 0 if record is None else len(_entries(number, record))
 
+    async def flush(self) -> None: ...
+
     async def stats(self) -> Stats:
         return {"numbers": len(self._records), "max_numbers": int(self._records.maxsize)}
+
+    def standing(self) -> Standing:
+        return Standing("ok", 0, len(self._records))
 
     async def close(self) -> None:
         self._records.clear()
@@ -92,6 +100,16 @@ class MemoryTier:
         for number in dead:
             del self._records[number]
         return len(dead)
+
+    def shed(self, numbers: int) -> int:
+        """Drop so many of the least recently used, as memory is short; returns how many went."""
+        going = min(numbers, len(self._records))
+        for _ in range(going):
+            self._records.popitem()
+        if going:
+            self._facts.clear()  # that no record refers to any more; the others are recognised again as they come
+            self._texts.clear()
+        return going
 
     def _dead(self, number: str, now: float) -> bool:
         record = self._untouched(number)
@@ -133,6 +151,10 @@ class MemoryTier:
 
     def _text(self, text: str) -> str:
         return self._texts.setdefault(text, text)
+
+
+def _number(entry: CacheEntry) -> str:
+    return entry.number
 
 
 def _entries(number: str, record: _Record) -> dict[Facet, CacheEntry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +13,11 @@ import pytest
 
 from agi_lookup.cache.sqlite import Limits, Mode, SqliteTier
 from agi_lookup.cache.sqlite.reader import Reader
+from agi_lookup.cache.valkey.options import SharedOptions
+from agi_lookup.cache.valkey.tier import Limits as ValkeyLimits
+from agi_lookup.cache.valkey.tier import ValkeyTier
 from tests.cache.entries import NOW
+from tests.cache.servers import Server, valkey_server
 from tests.fakes import Clock
 
 
@@ -102,6 +106,35 @@ async def open_reader(path: Path, heard: Heard) -> AsyncIterator[OpenReader]:
     yield open_
     for reader in readers:
         await reader.close()
+
+
+@pytest.fixture
+def valkey() -> Iterator[Server]:
+    with valkey_server() as server:
+        yield server
+
+
+AMPLE = ValkeyLimits()
+
+
+class OpenShared(Protocol):
+    def __call__(self, url: str = ..., *, limits: ValkeyLimits = ..., **options: object) -> Awaitable[ValkeyTier]: ...
+
+
+@pytest.fixture
+async def open_shared(valkey: Server, clock: Clock, heard: Heard) -> AsyncIterator[OpenShared]:
+    """Opens shared tiers on one server, that patient calls read from; closes them in the end."""
+    tiers: list[ValkeyTier] = []
+
+    async def open_(url: str = "", *, limits: ValkeyLimits = AMPLE, **options: object) -> ValkeyTier:
+        given = SharedOptions.model_validate({"url": url or valkey.url, "timeout_ms": 5_000} | options)
+        tier = await ValkeyTier.open(given, clock=clock, on_alarm=heard.alarm, count=heard.count, limits=limits)
+        tiers.append(tier)
+        return tier
+
+    yield open_
+    for tier in tiers:
+        await tier.close()
 
 
 async def until(true: Callable[[], bool], timeout_s: float = 10.0) -> None:

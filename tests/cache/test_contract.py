@@ -10,24 +10,36 @@ import pytest
 from agi_lookup.cache.base import CacheTier
 from agi_lookup.cache.memory import MemoryTier
 from agi_lookup.domain.model import Facet
-from tests.cache.conftest import OpenTier
+from tests.cache.conftest import OpenShared, OpenTier
 from tests.cache.entries import NOW, NUMBER, identity, liveness
 from tests.fakes import ABSENT, KNOWN
 
 OTHER = "+447400123457"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def tier(request: pytest.FixtureRequest, open_tier: OpenTier) -> AsyncIterator[CacheTier]:
-    tiers: dict[str, CacheTier] = {"memory": MemoryTier(1000)}
-    if request.param == "sqlite":
-        tiers["sqlite"] = await open_tier()
-    yield tiers[request.param]
-    await tiers[request.param].close()
+@pytest.fixture(params=["memory", "sqlite", "valkey"])
+async def tier(
+    request: pytest.FixtureRequest, open_tier: OpenTier, open_shared: OpenShared
+) -> AsyncIterator[CacheTier]:
+    match request.param:
+        case "memory":
+            tier: CacheTier = MemoryTier(1000)
+        case "sqlite":
+            tier = await open_tier()
+        case _:
+            tier = await open_shared()
+    yield tier
+    await tier.close()
 
 
 async def test_an_unknown_number_has_no_hits(tier: CacheTier) -> None:
     assert dict(await tier.get(NUMBER)) == {}
+
+
+async def test_what_was_put_may_be_held(tier: CacheTier) -> None:
+    tier.put([identity()])
+
+    assert tier.may_hold(NUMBER)
 
 
 async def test_what_was_put_is_got_at_once_and_equal(tier: CacheTier) -> None:

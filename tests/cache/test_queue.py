@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agi_lookup.cache.sqlite.queue import WriteQueue
+from agi_lookup.cache.queue import WriteQueue
 from agi_lookup.domain.model import Facet
 from tests.cache.entries import NOW, NUMBER, identity, liveness, numbers
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agi_lookup.cache.base import CacheEntry, Hits, Stats
+from agi_lookup.cache.base import CacheEntry, Hits, Standing, Stats
 from agi_lookup.cache.memory import MemoryTier
 from agi_lookup.cache.sqlite import Limits, Mode, SqliteTier
 from agi_lookup.cache.tiered import TieredCache
@@ -36,6 +36,9 @@ class FakeDisk:
         self.broken = False
         self.gate: asyncio.Event | None = None
 
+    def may_hold(self, number: str) -> bool:
+        return True
+
     async def get(self, number: str) -> Hits:
         self._check()
         self.reads += 1
@@ -54,9 +57,15 @@ class FakeDisk:
             del self.entries[key]
         return len(gone)
 
+    async def flush(self) -> None:
+        self._check()
+
     async def stats(self) -> Stats:
         self._check()
         return {"rows": len(self.entries)}
+
+    def standing(self) -> Standing:
+        return Standing("ok", 0, None)
 
     async def close(self) -> None: ...
 

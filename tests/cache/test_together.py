@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agi_lookup.cache.sqlite import Limits, together
 from agi_lookup.cache.sqlite.together import SharedReads
 from agi_lookup.domain.errors import CacheError
 
@@ -63,3 +64,56 @@ async def test_a_failure_reaches_all_who_waited_and_none_who_come_later() -> Non
     with pytest.raises(CacheError):
         await reads.of(3)
     await reads.close()
+
+
+class SlowDisk(FakeReader):
+    """Takes 4 ms a row, and gives up at the time-out."""
+
+    async def rows(self, sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        rows = await super().rows(sql, parameters)
+        if 0.004 * len(rows) > Limits().read_timeout_s:
+            raise CacheError("timeout")
+        return rows
+
+
+async def test_many_who_ask_at_once_are_read_in_parts_that_a_slow_disk_can_read() -> None:
+    reader = SlowDisk()
+    reader.gate.set()
+    reads = SharedReads(reader)  # type: ignore[arg-type]
+
+    found = await asyncio.gather(*(reads.of(number) for number in range(60)))
+
+    assert found == [[(number, 0, f"of {number}")] for number in range(60)]
+    assert [number for read in reader.reads for number in read] == list(range(60)), "who comes first is read first"
+
+
+async def test_nobody_waits_long_for_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "LINE_S", 0.01)
+    reader = FakeReader()
+    reads = SharedReads(reader)  # type: ignore[arg-type]
+    first = asyncio.create_task(reads.of(1))
+    await asyncio.sleep(0.01)
+    second = asyncio.create_task(reads.of(2))
+    await asyncio.sleep(0.05)
+    reader.gate.set()
+
+    assert await first == [(1, 0, "of 1")]
+    with pytest.raises(CacheError, match="too slow"):
+        await second
+    await reads.close()
+    assert reader.reads == [[1]]
+
+
+async def test_who_left_is_not_read() -> None:
+    reader = FakeReader()
+    reads = SharedReads(reader)  # type: ignore[arg-type]
+    callers = []
+    for number in (1, 2):
+        callers.append(asyncio.create_task(reads.of(number)))
+        await asyncio.sleep(0.01)
+    callers[1].cancel()
+    reader.gate.set()
+    await callers[0]
+    await reads.close()
+
+    assert reader.reads == [[1]]

@@ -10,9 +10,9 @@ from typing import Final
 import aiosqlite
 
 from agi_lookup.cache.base import Count, OnAlarm
-from agi_lookup.cache.sqlite import statements
+from agi_lookup.cache.queue import WriteQueue
+from agi_lookup.cache.sqlite import file, statements
 from agi_lookup.cache.sqlite.purge import SLICE_ROWS, SLICES, Purger
-from agi_lookup.cache.sqlite.queue import WriteQueue
 from agi_lookup.cache.sqlite.writer import TROUBLE, Writer
 from agi_lookup.domain.errors import CacheError
 
@@ -114,6 +114,16 @@ class WriteBehind:
             if slice_ < SLICE_ROWS:
                 break
         return gone
+
+    async def empty_log(self) -> None:
+        """So that nothing of what was erased is left in it. Raises one of `TROUBLE`."""
+        for _ in range(file.EMPTY_TRIES):
+            async with self.session() as connection:
+                done = await (await connection.execute(file.EMPTY_LOG)).fetchone()
+            if done is not None and not done[0]:
+                return
+            await asyncio.sleep(file.EMPTY_PAUSE_S)
+        self._count("sqlite_log_not_emptied")
 
     async def open(self, timeout_s: float) -> None:
         try:

@@ -10,19 +10,34 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from time import gmtime, strftime
 from typing import Final
 
 from agi_lookup.domain.errors import CacheError
 
-APPLICATION_ID: Final = 0x4147494C  # "AGIL", at offset 68 of the file
-SCHEMA_VERSION: Final = 1
+CACHE_FILE: Final = "cache.sqlite"
 KEPT_ASIDE: Final = 2
 """A dying disk must not fill with its own ruins."""
 
-SCHEMA: Final = {
-    "entry": """CREATE TABLE entry (
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What makes a database file ours, and how both ends of its trees are read."""
+
+    application_id: int  # at offset 68 of the file
+    version: int
+    schema: Mapping[str, str]
+    ends: tuple[str, ...]
+
+
+ENTRIES: Final = Shape(
+    application_id=0x4147494C,  # "AGIL"
+    version=1,
+    schema={
+        "entry": """CREATE TABLE entry (
   number INTEGER NOT NULL, -- E.164 without its +
   facet INTEGER NOT NULL, -- 0 identity, 1 liveness
   observed_at INTEGER NOT NULL, -- Unix seconds
@@ -30,11 +45,21 @@ SCHEMA: Final = {
   body BLOB NOT NULL, -- cache/codec.py
   PRIMARY KEY (number, facet)
 ) WITHOUT ROWID""",
-    "entry_by_end": "CREATE INDEX entry_by_end ON entry (stale_until)",
-}
+        "entry_by_end": "CREATE INDEX entry_by_end ON entry (stale_until)",
+    },
+    ends=tuple(
+        f"SELECT number, body FROM entry ORDER BY {order} LIMIT 1"  # noqa: S608
+        for order in ("number", "number DESC", "stale_until", "stale_until DESC")
+    ),
+)
 
 MAGIC: Final = b"SQLite format 3\0"
 """https://sqlite.org/fileformat.html, section 1.3."""
+
+EMPTY_LOG: Final = "PRAGMA wal_checkpoint(TRUNCATE)"
+"""Moves all of the log into the database: what was erased is still in there. Its first column: was a reader in the way?"""
+EMPTY_TRIES: Final = 20
+EMPTY_PAUSE_S: Final = 0.05
 
 _BROKEN: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
@@ -55,7 +80,7 @@ def is_corruption(error: BaseException) -> bool:
     return isinstance(error, Corrupt) or (code is not None and code & 0xFF in _BROKEN)
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
+def open_writer(path: Path, shape: Shape = ENTRIES) -> sqlite3.Connection:
     """Make or open the database, for the holder of the lock. Raises `sqlite3.Error`, `OSError`, `Corrupt` or `NotOurs`."""
     new = not path.exists()
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb") as file:
@@ -65,11 +90,13 @@ def open_writer(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=0, isolation_level="IMMEDIATE")
     try:
         if new or _is_blank(connection):
-            _create(connection)
+            _create(connection, shape)
         else:
-            _judge(connection)
+            _upgrade(connection, shape)
+            _judge(connection, shape)
         _set_up(connection)
-        _touch(connection)
+        for statement in shape.ends:
+            connection.execute(statement).fetchall()
     except BaseException:
         connection.close()
         if new:  # half made, for want of room perhaps: not to be taken for damage later
@@ -79,13 +106,13 @@ def open_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
+def open_reader(path: Path, shape: Shape = ENTRIES) -> sqlite3.Connection:
     """Open for reading only; the file must be there. Raises like `open_writer`."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0, isolation_level=None)
     try:
         connection.execute("PRAGMA query_only = ON")
         connection.execute("PRAGMA cell_size_check = ON")
-        _judge(connection)
+        _judge(connection, shape)
     except BaseException:
         connection.close()
         raise
@@ -123,13 +150,28 @@ def _is_blank(connection: sqlite3.Connection) -> bool:
     return _pragma(connection, "application_id") == 0 and tables == (0,)
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _create(connection: sqlite3.Connection, shape: Shape) -> None:
     connection.execute("BEGIN IMMEDIATE")
-    for statement in SCHEMA.values():
+    for statement in shape.schema.values():
         connection.execute(statement)
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute(f"PRAGMA application_id = {shape.application_id}")
+    connection.execute(f"PRAGMA user_version = {shape.version}")
     connection.commit()
+
+
+def _upgrade(connection: sqlite3.Connection, shape: Shape) -> None:
+    """Newer versions only ever add: make what an older one's file of ours lacks."""
+    if _pragma(connection, "application_id") != shape.application_id:
+        return
+    if _pragma(connection, "user_version") >= shape.version:
+        return
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        held = {name for (name,) in connection.execute("SELECT name FROM sqlite_master").fetchall()}
+        for name, statement in shape.schema.items():
+            if name not in held:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {shape.version}")
 
 
 def _set_up(connection: sqlite3.Connection) -> None:
@@ -138,23 +180,20 @@ def _set_up(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")  # survives kill -9; a power cut may take the last commits
     connection.execute("PRAGMA journal_size_limit = 67108864")
     connection.execute("PRAGMA cell_size_check = ON")
+    connection.execute("PRAGMA secure_delete = ON")  # what is erased or replaced is written over
 
 
-def _judge(connection: sqlite3.Connection) -> None:
+def _judge(connection: sqlite3.Connection, shape: Shape) -> None:
     """Is it ours, of a version that we know, and shaped as we made it?"""
-    if _pragma(connection, "application_id") != APPLICATION_ID:
+    if _pragma(connection, "application_id") != shape.application_id:
         raise NotOurs("the file belongs to another program")
     version = _pragma(connection, "user_version")
-    if version > SCHEMA_VERSION:
-        raise NotOurs(f"the file has schema {version}, this program knows {SCHEMA_VERSION}: a newer version made it")
-    if dict(connection.execute("SELECT name, sql FROM sqlite_master").fetchall()) != SCHEMA:
+    if version > shape.version:
+        raise NotOurs(f"the file has schema {version}, this program knows {shape.version}: a newer version made it")
+    if version < shape.version:
+        raise CacheError("an older version made the file; the server makes it fit when it starts")
+    if dict(connection.execute("SELECT name, sql FROM sqlite_master").fetchall()) != shape.schema:
         raise Corrupt("the schema is damaged")
-
-
-def _touch(connection: sqlite3.Connection) -> None:
-    """Read both ends of both trees."""
-    for order in ("number", "number DESC", "stale_until", "stale_until DESC"):
-        connection.execute(f"SELECT number, body FROM entry ORDER BY {order} LIMIT 1").fetchall()  # noqa: S608
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

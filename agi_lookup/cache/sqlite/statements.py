@@ -9,7 +9,7 @@ import aiosqlite
 
 from agi_lookup.cache.base import CacheEntry
 from agi_lookup.cache.codec import MAX_BODY_BYTES, BadEntry, is_e164, pack, unpack
-from agi_lookup.cache.sqlite.queue import Change
+from agi_lookup.cache.queue import Change
 from agi_lookup.domain.model import Facet
 
 Row = tuple[Any, ...]
@@ -26,6 +26,7 @@ EXPORT_ROWS: Final = 500
 _BODY: Final = f"CASE WHEN typeof(body) = 'blob' AND length(body) <= {MAX_BODY_BYTES} THEN body END"
 READ: Final = f"SELECT number, facet, {_BODY} FROM entry WHERE number IN (SELECT value FROM json_each(?))"  # noqa: S608
 _PAGE: Final = f"SELECT number, facet, {_BODY} FROM entry WHERE (number, facet) > (?, ?) ORDER BY number, facet LIMIT ?"  # noqa: S608
+_NUMBERS: Final = "SELECT DISTINCT number FROM entry WHERE number > ? ORDER BY number LIMIT ?"
 _ERASE: Final = "DELETE FROM entry WHERE number = ? AND facet = ?"
 _KEEP: Final = """INSERT INTO entry (number, facet, observed_at, stale_until, body) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (number, facet) DO UPDATE
@@ -86,6 +87,11 @@ async def tally(connection: aiosqlite.Connection, now: float) -> Row:
 
 async def page(connection: aiosqlite.Connection, after: tuple[int, int]) -> list[Row]:
     return [tuple(row) for row in await connection.execute_fetchall(_PAGE, (*after, EXPORT_ROWS))]
+
+
+async def numbers(connection: aiosqlite.Connection, after: int) -> list[int]:
+    """The next ones, ascending."""
+    return [row[0] for row in await connection.execute_fetchall(_NUMBERS, (after, EXPORT_ROWS))]
 
 
 async def is_sound(connection: aiosqlite.Connection) -> bool:

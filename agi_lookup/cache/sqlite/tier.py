@@ -18,13 +18,14 @@ from typing import Final, Self
 
 import aiosqlite
 
-from agi_lookup.cache.base import CacheEntry, Count, Hits, OnAlarm, Stats
+from agi_lookup.cache.base import CacheEntry, Count, Hits, OnAlarm, Standing, Stats
 from agi_lookup.cache.codec import BadEntry
+from agi_lookup.cache.queue import WriteQueue
 from agi_lookup.cache.sqlite import file, statements
 from agi_lookup.cache.sqlite.behind import WriteBehind
 from agi_lookup.cache.sqlite.purge import Purger
-from agi_lookup.cache.sqlite.queue import WriteQueue
 from agi_lookup.cache.sqlite.reader import OPEN_S, Reader
+from agi_lookup.cache.sqlite.seen import Seen
 from agi_lookup.cache.sqlite.statements import FACETS, Row, digits, entry_of
 from agi_lookup.cache.sqlite.together import SharedReads
 from agi_lookup.cache.sqlite.writer import TROUBLE, Writer
@@ -33,6 +34,12 @@ from agi_lookup.domain.model import Facet
 
 CHECKED_BYTES: Final = 256 * 2**20
 """Larger files are not walked after the start: that would keep a slow disk from the calls."""
+
+
+OWN_POLL_S: Final = 0.5
+LEARN_AT_ONCE: Final = 1000
+LEARN_PAUSE_S: Final = 0.002
+"""A million numbers take three seconds, and a millisecond of the loop at a time."""
 
 
 class Mode(StrEnum):
@@ -88,6 +95,7 @@ class SqliteTier:
             on_alarm=on_alarm,
             count=count,
         )
+        self._seen = Seen(max_rows // len(Facet))
         self._generation = 0  # how often the file was replaced: news of an older one come too late
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -117,7 +125,7 @@ class SqliteTier:
         key = digits(number)
         waiting = self._queue.of(number)
         hits: dict[Facet, CacheEntry] = {}
-        if len(waiting) < len(Facet) and not self._not_made_yet:
+        if len(waiting) < len(Facet) and not self._not_made_yet and self._seen.may_hold(key):
             generation = self._generation
             hits = self._checked(number, await self._reads.of(key), generation)
         for facet, entry in (waiting | self._queue.of(number)).items():
@@ -126,7 +134,12 @@ class SqliteTier:
                 hits[facet] = entry
         return hits
 
+    def may_hold(self, number: str) -> bool:
+        """False: it is sure that nothing is known of it, without a read."""
+        return self._seen.may_hold(digits(number))
+
     def put(self, entries: Sequence[CacheEntry]) -> None:
+        self._seen.add({digits(entry.number) for entry in entries})
         for entry in entries:
             for _ in range(self._queue.put(entry)):
                 self._count("sqlite_dropped")
@@ -144,6 +157,10 @@ class SqliteTier:
         for facet in Facet:
             self._queue.erase(number, facet)
         await self.flush()
+        try:
+            await self._behind.empty_log()
+        except TROUBLE as error:
+            raise CacheError(str(error)) from error
         return known
 
     async def flush(self, timeout_s: float = 2.0) -> None:
@@ -159,6 +176,7 @@ class SqliteTier:
 
     async def import_batch(self, entries: Sequence[CacheEntry]) -> int:
         """Write now what is newer than what is held; returns how many. All or none; raises `CacheError`."""
+        self._seen.add({digits(entry.number) for entry in entries})
         try:
             async with self._behind.session() as connection:
                 kept = await statements.keep_newer(connection, entries, self._bad_entry)
@@ -206,6 +224,9 @@ class SqliteTier:
             "waiting": len(self._queue),
         }
 
+    def standing(self) -> Standing:
+        return Standing(self.state, len(self._queue), None)
+
     async def close(self) -> None:
         """Write what waits, for 2 s at most."""
         for task in self._tasks:
@@ -227,7 +248,8 @@ class SqliteTier:
         if not self._not_made_yet:
             await self._reader.open()
         if server:
-            self._tasks = [asyncio.create_task(self._behind.run()), asyncio.create_task(self._check())]
+            works = (self._behind.run(), self._check(), self._learn())
+            self._tasks = [asyncio.create_task(work) for work in works]
 
     @property
     def _not_made_yet(self) -> bool:
@@ -250,6 +272,23 @@ class SqliteTier:
             sound = not file.is_corruption(error)
         if not sound:
             self._damaged("the check after opening found damage", generation)
+
+    async def _learn(self) -> None:
+        """Which numbers are there, in slices that keep nobody waiting. Not while another process may write some more."""
+        while not self._writer.owns:  # noqa: ASYNC110 - another process's lock tells nobody when it goes
+            await asyncio.sleep(OWN_POLL_S)
+        after = 0
+        try:
+            async with self._own_reader() as connection:
+                while numbers := await statements.numbers(connection, after):
+                    for start in range(0, len(numbers), LEARN_AT_ONCE):
+                        self._seen.add(numbers[start : start + LEARN_AT_ONCE])
+                        await asyncio.sleep(LEARN_PAUSE_S)
+                    after = numbers[-1]
+        except TROUBLE:
+            self._count("sqlite_not_learned")  # then each number is read
+        else:
+            self._seen.knows_all()
 
     def _own_reader(self) -> AbstractAsyncContextManager[aiosqlite.Connection]:
         return aiosqlite.Connection(partial(file.open_reader, self._path), iter_chunk_size=64)
@@ -285,5 +324,6 @@ class SqliteTier:
 
     def _replaced(self, what: str) -> None:
         self._generation += 1
+        self._seen.doubt()
         self._reader.drop()
         self._behind.replaced(what)

@@ -69,6 +69,11 @@ class Writer:
                 if not self._for_life:
                     await self._let_go()
 
+    @property
+    def owns(self) -> bool:
+        """Is the file ours alone to write, now and (`for_life`) from now on?"""
+        return self._lock.held
+
     async def replace_file(self, why: str) -> None:
         """Start on a new file, because a reader met damage. Without the lock it is not ours to replace."""
         async with self._turn:
