@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from agi_lookup.cache.base import CacheEntry, Hits
 from agi_lookup.domain.model import (
@@ -21,13 +21,17 @@ from agi_lookup.domain.model import (
     Tri,
 )
 from agi_lookup.lookup.chain import ChainResult
-from agi_lookup.lookup.freshness import state
+from agi_lookup.lookup.freshness import revives, state
 
 Fact = TypeVar("Fact", Identity, Liveness)
+
+_NOTHING_KNOWN: Final = LookupOutcome()
 
 
 def from_hits(hits: Hits, now: float) -> LookupOutcome:
     """What the cache may say: fresh facets, and a stale identity marked so. Stale liveness never stands in."""
+    if not hits:
+        return _NOTHING_KNOWN
     identity: Sourced[Identity] | None = None
     liveness: Sourced[Liveness] | None = None
     for entry in hits.values():
@@ -53,10 +57,13 @@ def merge(held: LookupOutcome, result: ChainResult) -> LookupOutcome:
     """Fresh answers over what the cache held: the first that knows, else what was held, else the first that said anything."""
     identities = [sourced(a, a.identity) for a in result.answers if a.identity is not None]
     livenesses = [sourced(a, a.liveness) for a in result.answers if a.liveness is not None]
+    lively = held.liveness
+    if lively is not None and any(revives(said.value, lively.value) for said in livenesses):
+        lively = None
     cost, currency = total(result.attempts)
     return LookupOutcome(
         identity=_best(identities, held.identity),
-        liveness=_best(livenesses, held.liveness),
+        liveness=_best(livenesses, lively),
         error=result.error.code if result.error else "",
         cost=cost,
         currency=currency,
@@ -64,13 +71,25 @@ def merge(held: LookupOutcome, result: ChainResult) -> LookupOutcome:
     )
 
 
-def settled(answers: tuple[LookupAnswer, ...]) -> tuple[LookupAnswer, ...]:
-    """Sources that contradict each other about liveness cancel out: on a disagreement nobody is blocked, now or from the cache."""
+def settled(answers: tuple[LookupAnswer, ...], lives: bool = False) -> tuple[LookupAnswer, ...]:
+    """Sources that contradict each other about liveness cancel out: on a disagreement nobody is blocked, now or from the cache.
+
+    `lives`: yet another one said just before that there is such a subscriber (`vouched`).
+    """
     said = [answer.liveness for answer in answers if answer.liveness is not None]
-    contradiction = {Tri.YES, Tri.NO} <= {s.reachable for s in said} or {Tri.YES, Tri.NO} <= {s.valid for s in said}
+    valid = {s.valid for s in said} | ({Tri.YES} if lives else set())
+    contradiction = {Tri.YES, Tri.NO} <= {s.reachable for s in said} or {Tri.YES, Tri.NO} <= valid
     if not contradiction:
         return answers
     return tuple(replace(answer, liveness=Liveness()) if answer.liveness else answer for answer in answers)
+
+
+def vouched(held: CacheEntry | None, answers: Iterable[LookupAnswer], now: float) -> bool:
+    """Does what is held still say that there is such a subscriber, by a source that these answers bring no later word of?"""
+    if held is None or not isinstance(held.body, Liveness) or state(held, now) is not CacheState.FRESH:
+        return False
+    heard_again = any(a.provider == held.provider and a.liveness is not None and a.liveness.known for a in answers)
+    return Tri.YES in (held.body.reachable, held.body.valid) and not heard_again
 
 
 def _best(answers: list[Sourced[Fact]], held: Sourced[Fact] | None) -> Sourced[Fact] | None:
@@ -80,13 +99,22 @@ def _best(answers: list[Sourced[Fact]], held: Sourced[Fact] | None) -> Sourced[F
     return held or (answers[0] if answers else None)
 
 
+def totals(attempts: Iterable[Attempt]) -> dict[str, Decimal]:
+    """What the attempts cost, by currency: currencies are never added up."""
+    sums: dict[str, Decimal] = {}
+    for attempt in attempts:
+        if attempt.cost is not None and attempt.currency:
+            sums[attempt.currency] = sums.get(attempt.currency, Decimal(0)) + attempt.cost
+    return sums
+
+
 def total(attempts: Iterable[Attempt]) -> tuple[Decimal | None, str | None]:
-    """What the attempts cost together; None for none, or for several currencies: those are never added up."""
-    costs = [(a.cost, a.currency) for a in attempts if a.cost is not None and a.currency]
-    currencies = {currency for _, currency in costs}
-    if len(currencies) != 1:
+    """What the attempts cost together; None for none, or for several currencies."""
+    sums = totals(attempts)
+    if len(sums) != 1:
         return None, None
-    return sum((cost for cost, _ in costs), Decimal(0)), currencies.pop()
+    currency, cost = sums.popitem()
+    return cost, currency
 
 
 def finished(outcome: LookupOutcome, wanted: frozenset[Facet], status: Status | None = None) -> LookupOutcome:

@@ -23,7 +23,7 @@ class Lifetime(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    fresh_s: float = Field(ge=0, le=400 * 86400)
+    fresh_s: float = Field(ge=0, le=400 * 86400, description="so long it answers")
     stale_s: float = Field(default=0, ge=0, le=400 * 86400, description="after that, may stand in this much longer")
 
 
@@ -105,6 +105,8 @@ def entries(answer: LookupAnswer, lifetimes: Lifetimes, now: float, spread: floa
         if answer.observed_at < fresh_until <= now:
             fresh_until = expiry(lifetimes, facet, Outcome.INCONCLUSIVE, now, spread)[0]
             stale_until = max(stale_until, fresh_until)
+        if answer.fresh_s is not None:
+            fresh_until = max(answer.observed_at, min(fresh_until, now + answer.fresh_s))
         yield CacheEntry(
             number=answer.number,
             facet=facet,
@@ -132,8 +134,18 @@ def state(entry: CacheEntry, now: float) -> CacheState:
     return CacheState.MISS
 
 
+def revives(new: Identity | Liveness, held: Identity | Liveness) -> bool:
+    """Does it say that there is such a subscriber, where it was said that there is none? Then it need not know more."""
+    if isinstance(new, Identity) or isinstance(held, Identity):
+        return False
+    return new.valid is Tri.YES and held.valid is Tri.NO
+
+
 def supersedes(new: CacheEntry, held: CacheEntry | None, now: float) -> bool:
-    """May `new` take the place of `held`? Not when it says less than something that may still stand in."""
-    if held is None or new.outcome is not Outcome.INCONCLUSIVE:
+    """May `new` take the place of `held`? Not when it says less than what may stand in, nor when it is older than fresh news."""
+    how = CacheState.MISS if held is None else state(held, now)
+    if held is None or how is CacheState.MISS or held.outcome is Outcome.INCONCLUSIVE:
         return True
-    return held.outcome is Outcome.INCONCLUSIVE or state(held, now) is CacheState.MISS
+    if new.outcome is Outcome.INCONCLUSIVE:
+        return revives(new.body, held.body)
+    return how is CacheState.STALE or new.observed_at >= held.observed_at

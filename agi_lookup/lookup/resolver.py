@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Protocol
 
-from agi_lookup.cache.base import CacheEntry, Hits, Outcome
+from agi_lookup.cache.base import Hits
 from agi_lookup.domain.errors import Overloaded
 from agi_lookup.domain.model import (
     CacheState,
     Facet,
-    Identity,
     LookupAnswer,
     LookupOutcome,
     LookupQuery,
@@ -28,15 +27,24 @@ from agi_lookup.domain.model import (
     Status,
     Tri,
 )
-from agi_lookup.lookup.chain import Chain, ChainResult
-from agi_lookup.lookup.compose import finished, from_hits, merge, settled, sourced
-from agi_lookup.lookup.freshness import Lifetimes, current, entries, state, supersedes
+from agi_lookup.lookup.budget import Payer
+from agi_lookup.lookup.chain import NOTHING, Chain, ChainResult, Wish, common
+from agi_lookup.lookup.compose import finished, from_hits, merge, sourced
+from agi_lookup.lookup.freshness import state
+from agi_lookup.lookup.keep import Keeper
 from agi_lookup.lookup.singleflight import SingleFlight, Until
 
 FLIGHT_S: Final = 30.0
 """How long a flight is given to land when the process stops or its connections retire: some sources' time-outs in a row."""
 REFRESH_PAUSE_S: Final = 300.0
 """How long a number is not refreshed again, whatever its last refresh brought."""
+IDENTITY: Final = frozenset({Facet.IDENTITY})
+BEHIND: Final = "behind"
+"""Beside a number, the key of the flight that no call waits for."""
+FREE: Final = ""
+"""Beside a number, the key of the flight to free sources: who pays for the number must not take it for all that can be known."""
+BELIEVED_S: Final = 6 * 3600.0
+"""A network that was told so lately is not doubted for a carrier's word."""
 REFRESH_WAIT_S: Final = 1.0
 """How long a refresh, which no call waits for, may wait for a free connection."""
 
@@ -45,8 +53,8 @@ class Cache(Protocol):
     """Never raises: a broken tier is a miss."""
 
     def peek(self, number: str) -> Hits: ...
+    def may_tell(self, number: str) -> bool: ...
     async def get(self, number: str, facets: frozenset[Facet]) -> Hits: ...
-    def put(self, entries: list[CacheEntry]) -> None: ...
 
 
 class Metrics(Protocol):
@@ -55,7 +63,7 @@ class Metrics(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Paying:
-    """What a source may be paid for. Emergency numbers never come this far."""
+    """What a source may be paid for; what costs nothing may always be asked. Emergency numbers never come this far."""
 
     types: frozenset[NumberType] = frozenset(
         {
@@ -70,13 +78,7 @@ class Paying:
     invalid: bool = False  # numbers that the numbering plan calls invalid (random dialling; new ranges too)
 
     def allows(self, number: Number) -> bool:
-        return (
-            number.kind is NumberClass.E164
-            and bool(number.e164)
-            and number.possible
-            and number.type in self.types
-            and (self.invalid or number.valid is not Tri.NO)
-        )
+        return _can_be(number) and number.type in self.types and (self.invalid or number.valid is not Tri.NO)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,34 +87,80 @@ class Resolver:
 
     cache: Cache
     chain: Chain
+    free: Chain  # of the sources that cost nothing, for numbers that are not paid for
     flights: SingleFlight[ChainResult]
     plan: Callable[[Number, float], LookupAnswer]
-    complete: Callable[[Identity], Identity]  # fills what the MCC/MNC table knows and the source left out
-    lifetimes: Lifetimes
+    keeper: Keeper
     paying: Paying
     metrics: Metrics
     clock: Callable[[], float]
-    spread: Callable[[], float]  # -1..1: where in its jitter a lifetime ends
     refreshed: MutableMapping[str, bool]  # numbers refreshed lately: forgets them after a pause
     overloaded: Callable[[], bool]  # is there no time for anything but what memory knows?
+    hear: Callable[[LookupAnswer, str | None], None] = lambda _answer, _country: None  # told of each new answer
 
     async def resolve(self, query: LookupQuery, *, deadline: float) -> LookupOutcome:
         """See `call.Resolver`."""
-        wanted = query.facets & self.chain.provides
-        if not wanted or not self.paying.allows(query.number):
-            return finished(self._or_plan(query.number, LookupOutcome()), query.facets)
+        number = query.number
+        in_call, at_all = self.chain_for(number).offers(number)
+        wanted = common(query.facets, at_all)
+        if not wanted or not _can_be(number):
+            return self._finished(query, LookupOutcome())
         now = self.clock()
-        hits = self.cache.peek(query.number.e164)
+        hits = self.cache.peek(number.e164)
         if not _answered(wanted, hits, now):
             if self.overloaded():
-                held = replace(from_hits(hits, now), error="overload")
-                return finished(self._or_plan(query.number, held), query.facets, Status.DEGRADED)
-            hits = await self._read(query.number.e164, wanted, deadline)
-            now = self.clock()
+                return self._finished(query, replace(from_hits(hits, now), error="overload"), Status.DEGRADED)
+            if self.cache.may_tell(number.e164):
+                hits = await self._read(number.e164, wanted, deadline)
+                now = self.clock()
         if not query.fresh and _answered(wanted, hits, now):
-            self._refresh_behind(query, hits, now)
-            return finished(self._or_plan(query.number, from_hits(hits, now)), query.facets)
-        return await self._ask(query, wanted, hits, deadline)
+            self._refresh(query, _stale(hits, now), in_call, hits)
+            return self._finished(query, from_hits(hits, now))
+        wanted, held = _missing(query, wanted, hits, now)
+        if query.provider is None:
+            self._refresh(query, wanted - in_call, NOTHING, hits)
+            wanted = common(wanted, in_call)
+        if not wanted:
+            return self._finished(query, held)
+        status = None
+        try:
+            result = await self._board(query, wanted, hits, deadline)
+            if rest := wanted - result.asked:  # the flight that was under way was after less
+                result = result.then(await self._board(query, rest, hits, deadline))
+            outcome = merge(held, result)
+        except TimeoutError:
+            outcome, status = replace(held, error="timeout"), Status.TIMEOUT
+        except Overloaded:
+            outcome, status = replace(held, error="overload"), Status.DEGRADED
+        return self._finished(query, outcome, status)
+
+    def chain_for(self, number: Number) -> Chain:
+        """All sources, or the free ones where the number is not paid for."""
+        return self.chain if self.paying.allows(number) else self.free
+
+    def wanted(self, query: LookupQuery) -> frozenset[Facet]:
+        """For people: the facets that `resolve` looks for; none of what cannot be anybody's, or no source tells of."""
+        _, at_all = self.chain_for(query.number).offers(query.number)
+        return common(query.facets, at_all) if _can_be(query.number) else frozenset()
+
+    def recheck(self, number: Number, profile: str) -> bool:
+        """Have its network looked up again behind calls, because a carrier's word speaks against what we believe.
+
+        False when we have asked lately: many carriers say "no such number" of what they have no route to.
+        """
+        hits = self.cache.peek(number.e164)
+        believed = hits.get(Facet.IDENTITY)
+        if believed is None or self.clock() - believed.observed_at < BELIEVED_S or not self.paying.allows(number):
+            return False
+        in_call, _ = self.chain.offers(number)
+        self._refresh(LookupQuery(number, IDENTITY, profile=profile), IDENTITY, in_call, hits)
+        return True
+
+    def _board(
+        self, query: LookupQuery, wanted: frozenset[Facet], hits: Hits, deadline: float
+    ) -> asyncio.Future[ChainResult]:
+        """Share the number's flight, or start one."""
+        return self.flights.join(self._key(query), partial(self._fly, query, wanted, hits, False), deadline=deadline)
 
     async def _read(self, number: str, wanted: frozenset[Facet], deadline: float) -> Hits:
         """What all tiers know of a number, by the deadline."""
@@ -122,78 +170,46 @@ class Resolver:
         except TimeoutError:
             return self.cache.peek(number)
 
-    def _refresh_behind(self, query: LookupQuery, hits: Hits, now: float) -> None:
-        """Once, then not for a pause: a refresh that brought nothing new is not bought again by every call."""
-        stale = frozenset(facet for facet, entry in hits.items() if state(entry, now) is CacheState.STALE)
-        if stale and query.number.e164 not in self.refreshed:
-            deadline = asyncio.get_running_loop().time() + REFRESH_WAIT_S
-            start = partial(self._fly, query, stale, hits)
-            self.refreshed[query.number.e164] = self.flights.launch(_key(query), start, deadline=deadline)
+    def _refresh(self, query: LookupQuery, facets: frozenset[Facet], in_call: frozenset[Facet], hits: Hits) -> None:
+        """Once, then not for a pause: a refresh that brought nothing new is not bought again by every call.
 
-    async def _ask(self, query: LookupQuery, wanted: frozenset[Facet], hits: Hits, deadline: float) -> LookupOutcome:
-        """Fly for what the cache cannot answer; whatever happens, the outcome says all that is known."""
-        now = self.clock()
-        held = from_hits(hits, now)
-        if query.fresh:
-            held = replace(held, liveness=None)
-        else:
-            wanted = frozenset(f for f in wanted if f not in hits or state(hits[f], now) is not CacheState.FRESH)
-        status = None
-        try:
-            outcome = merge(held, await self._fly_together(query, wanted, hits, deadline))
-        except TimeoutError:
-            outcome, status = replace(held, error="timeout"), Status.TIMEOUT
-        except Overloaded:
-            outcome, status = replace(held, error="overload"), Status.DEGRADED
-        return finished(self._or_plan(query.number, outcome), query.facets, status)
+        By the sources that calls wait for, in the flight that a call would share; what only others tell, in a flight of its own.
+        """
+        number = query.number.e164
+        for part, behind in ((facets & in_call, False), (facets - in_call, True)):
+            if part and _mark(number, behind) not in self.refreshed:
+                start = partial(self._fly, query, part, hits, behind)
+                key = (number, BEHIND) if behind else self._key(query)
+                deadline = asyncio.get_running_loop().time() + REFRESH_WAIT_S
+                self.refreshed[_mark(number, behind)] = self.flights.launch(key, start, deadline=deadline)
 
-    async def _fly_together(
-        self, query: LookupQuery, wanted: frozenset[Facet], hits: Hits, deadline: float
+    async def _fly(
+        self, query: LookupQuery, wanted: frozenset[Facet], hits: Hits, behind: bool, until: Until
     ) -> ChainResult:
-        """Share the number's flight; where it was after less than we want, fly once more for the rest."""
-        result = await self.flights.run(_key(query), partial(self._fly, query, wanted, hits), deadline=deadline)
-        rest = wanted - result.asked
-        if not rest:
-            return result
-        more = await self.flights.run(_key(query), partial(self._fly, query, rest, hits), deadline=deadline)
-        return ChainResult(
-            more.asked | result.asked,
-            more.answers + result.answers,
-            more.error or result.error,
-            result.attempts + more.attempts,
-        )
-
-    async def _fly(self, query: LookupQuery, wanted: frozenset[Facet], hits: Hits, until: Until) -> ChainResult:
         """Ask the chain and keep what it says, whoever still waits.
 
         What is asked is waited for; but nothing more is asked once the last call that wanted it has gone on.
         """
         try:
-            result = await self.chain.ask(query.number, wanted, until=until, only=query.provider)
-            now = self.clock()
-            told = tuple(current(self._completed(answer), self.lifetimes, now) for answer in result.answers)
-            answers = settled(told)
-            result = replace(result, answers=answers)
-            self._keep(answers, hits)
+            payer = Payer(query.profile, query.caller, query.patient)
+            result = await self.chain_for(query.number).ask(
+                Wish(query.number, wanted, until, payer, query.provider, behind)
+            )
+            for answer in result.answers:
+                self.hear(answer, query.number.country)
+            if any(answer.identity for answer in result.answers):  # stale at once, where its source says so
+                self.refreshed[_mark(query.number.e164, behind)] = True
+            return result.with_answers(self.keeper.keep(result.answers, hits))
         except Exception:
             self.metrics.bug("flight")
             raise
-        return result
 
-    def _completed(self, answer: LookupAnswer) -> LookupAnswer:
-        completed = self.complete(answer.identity) if answer.identity else None
-        return answer if completed is answer.identity else replace(answer, identity=completed)
+    def _key(self, query: LookupQuery) -> tuple[str, str | None]:
+        """One flight a number, whatever is wanted: a source states all that it knows for one price."""
+        return query.number.e164, query.provider or (None if self.paying.allows(query.number) else FREE)
 
-    def _keep(self, answers: tuple[LookupAnswer, ...], hits: Hits) -> None:
-        """Store what was said: of each facet the first that knows, else the first that did not; as `compose.merge` chooses."""
-        now = self.clock()
-        chosen: dict[Facet, CacheEntry] = {}
-        for answer in answers:
-            for entry in entries(answer, self.lifetimes, now, self.spread()):
-                said = chosen.get(entry.facet)
-                if said is None or (said.outcome is Outcome.INCONCLUSIVE and entry.outcome is not Outcome.INCONCLUSIVE):
-                    chosen[entry.facet] = entry
-        self.cache.put([entry for facet, entry in chosen.items() if supersedes(entry, hits.get(facet), now)])
+    def _finished(self, query: LookupQuery, outcome: LookupOutcome, status: Status | None = None) -> LookupOutcome:
+        return finished(self._or_plan(query.number, outcome), query.facets, status)
 
     def _or_plan(self, number: Number, outcome: LookupOutcome) -> LookupOutcome:
         """The numbering plan's identity, where no source stated one."""
@@ -205,9 +221,35 @@ class Resolver:
         return replace(outcome, identity=replace(sourced(answer, answer.identity), cache=outcome.cache))
 
 
-def _key(query: LookupQuery) -> tuple[str, str | None]:
-    """One flight a number, whatever is wanted: a source states all that it knows for one price."""
-    return query.number.e164, query.provider
+def _can_be(number: Number) -> bool:
+    """Can it be anybody's at all? Else nobody is asked."""
+    return number.kind is NumberClass.E164 and bool(number.e164) and number.possible
+
+
+def marks(number: str) -> tuple[str, str]:
+    """All that `refreshed` may hold of an E.164 number."""
+    return _mark(number, behind=False), _mark(number, behind=True)
+
+
+def _mark(number: str, behind: bool) -> str:
+    """What is kept in `refreshed`. What was bought for a call puts off no refresh by sources that no call waits for."""
+    return f"{number} {BEHIND}" if behind else number
+
+
+def _stale(hits: Hits, now: float) -> frozenset[Facet]:
+    return frozenset(facet for facet, entry in hits.items() if state(entry, now) is CacheState.STALE)
+
+
+def _missing(
+    query: LookupQuery, wanted: frozenset[Facet], hits: Hits, now: float
+) -> tuple[frozenset[Facet], LookupOutcome]:
+    """What has to be asked for, and what may be said without it."""
+    held = from_hits(hits, now)
+    if query.fresh:
+        return wanted, replace(held, liveness=None)
+    if not hits:
+        return wanted, held
+    return frozenset(f for f in wanted if f not in hits or state(hits[f], now) is not CacheState.FRESH), held
 
 
 def _answered(wanted: frozenset[Facet], hits: Hits, now: float) -> bool:
