@@ -1,0 +1,7 @@
+"""A Valkey, and instances on it."""
+
+from __future__ import annotations
+
+from tests.cache.conftest import clock, heard, valkey
+
+__all__ = ["clock", "heard", "valkey"]
