@@ -1,174 +1,92 @@
-"""The HTTP listener: health, metrics, and the API that the command line uses while a server holds the cache.
+"""The HTTP side: its listeners, and what is served on which. Bound to loopback by default.
 
-Bound to loopback by default. With a token, everything but `/healthz` and `/readyz` wants it as a bearer token; without one, a
-request must name a loopback host, so that a web page on the operator's desktop cannot reach it by DNS rebinding. A request that a
-browser marks as another site's is refused with or without a token.
+Health and metrics are answered here, the rest by `api` (one number), `views` (the server), `console` (the page) and `hooks`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-import json
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+import time
+from collections.abc import Callable
+from typing import Final
 
-import structlog
 from aiohttp import web
 
-from agi_lookup.agi.request import AgiRefused, parse_options
-from agi_lookup.cache.codec import to_line
-from agi_lookup.call import CallRequest
-from agi_lookup.domain.errors import CacheError, NumberError
-from agi_lookup.domain.model import Facet
-from agi_lookup.domain.number import normalise
-from agi_lookup.report import explain_json, look_up, lookup_json
-from agi_lookup.server import Server
-from agi_lookup.variables import render
-from agi_lookup.wiring import Core, Generation
+from agi_lookup.web import hooks, openapi
+from agi_lookup.web.answers import answer
+from agi_lookup.web.api import NumberApi
+from agi_lookup.web.console import Console, is_open
+from agi_lookup.web.guard import Guard, add_headers
+from agi_lookup.web.listener import Listener
+from agi_lookup.web.live import Pulse
+from agi_lookup.web.scrape import CONTENT_TYPE, Scrape
+from agi_lookup.web.serving import Serving
+from agi_lookup.web.views import ServerApi
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
-LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 MAX_REQUEST_BYTES: Final = 16 * 1024
-MAX_CONNECTIONS: Final = 64
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Serving(Protocol):
-    """What is being served right now; `generation` changes on reload."""
-
-    core: Core
-    generation: Generation
-    server: Server
-    ready: bool
-
-
-class _Refuse(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
 
 
 class Web:
-    """Starts and stops the listener of one `Serving`."""
+    """Starts and stops the listeners of one `Serving`: this one, and that of webhooks where they have one of their own."""
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
         self._options = serving.generation.config.http
-        self._runner: web.AppRunner | None = None
-        self._listener: asyncio.Server | None = None
+        self._hooks = hooks.Hooks(serving)
+        self._scrape = Scrape(serving)
+        self._pulse = Pulse(serving)
+        self._pulsing: asyncio.Task[None] | None = None
+        self._listeners: list[Listener] = []
 
-    async def start(self) -> int:
-        """Listen; returns the port, or 0 when the listener is switched off. Raises `OSError`."""
-        if not self._options.enabled:
-            return 0
-        app = web.Application(middlewares=[self._guard], client_max_size=MAX_REQUEST_BYTES)
+    async def start(self) -> dict[str, str]:
+        """Listen; returns where, by name: `http` and `hooks`, as far as they are switched on. Raises `OSError`."""
+        where: dict[str, str] = {}
+        if self._options.enabled:
+            where["http"] = await self._listen(self._application(), self._options.host, self._options.port)
+            self._pulsing = asyncio.create_task(self._pulse.run())
+        own = self._serving.generation.config.hooks
+        if own.port is not None:
+            where["hooks"] = await self._listen(hooks.application(self._hooks), own.host, own.port, self._hooks.lets_in)
+        return where
+
+    async def _listen(
+        self, app: web.Application, host: str, port: int, lets_in: Callable[[str], bool] = lambda _address: True
+    ) -> str:
+        app.on_response_prepare.append(add_headers)
+        listener = Listener(app, self._serving.core.metrics, lets_in=lets_in)
+        self._listeners.append(listener)
+        return f"{host}:{await listener.start(host, port)}"
+
+    def _application(self) -> web.Application:
+        guard = Guard(self._options.token, self._serving.core.metrics, is_open, self._is_hook, time.monotonic)
+        app = web.Application(middlewares=[guard.middleware], client_max_size=MAX_REQUEST_BYTES)
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/api/v1/lookup/{number}", self._lookup)
-        app.router.add_get("/api/v1/explain/{number}", self._explain)
-        app.router.add_get("/api/v1/cache/{number}", self._cache_get)
-        app.router.add_delete("/api/v1/cache/{number}", self._cache_forget)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-        await self._runner.setup()
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._connection, self._options.host, self._options.port)
-        port: int = self._listener.sockets[0].getsockname()[1]
-        return port
-
-    def _connection(self) -> asyncio.BaseProtocol:
-        """A capped number of connections: idle ones must not take the descriptors that calls need."""
-        server = self._runner.server if self._runner else None
-        if server is None or len(server.connections) >= MAX_CONNECTIONS:
-            self._serving.core.metrics.event("http_refused")
-            return _Refuse()
-        return server()
+        app.router.add_get(openapi.PATH, openapi.handle)
+        NumberApi(self._serving).add_routes(app)
+        ServerApi(self._serving, self._pulse).add_routes(app)
+        Console().add_routes(app)
+        if self._serving.generation.config.hooks.port is None:
+            app.router.add_post(hooks.PATH, self._hooks.handle)
+        return app
 
     async def stop(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._pulsing is not None:
+            self._pulsing.cancel()
+        for listener in self._listeners:
+            await listener.stop()
 
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in OPEN_PATHS and not self._may(request):
-            self._serving.core.metrics.event("http_denied")
-            log.warning("http denied", peer=request.remote)
-            raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"})
-        try:
-            return await handler(request)
-        except (AgiRefused, NumberError) as error:
-            return web.json_response({"error": error.code}, status=400)
-        except CacheError as error:
-            self._serving.core.metrics.event("http_cache_error")
-            return web.json_response({"error": str(error)}, status=503)
-
-    def _may(self, request: web.Request) -> bool:
-        if "Origin" in request.headers or request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-            return False  # another site's page in the operator's browser: it must not spend the operator's money
-        token = self._options.token
-        if token is None:
-            return request.url.host in LOOPBACK_NAMES
-        expected = f"Bearer {token.get_secret_value()}".encode()
-        return hmac.compare_digest(
-            request.headers.get("Authorization", "").encode("utf-8", "surrogateescape"), expected
-        )
+    def _is_hook(self, request: web.Request) -> bool:
+        """Known by its path, not by a token."""
+        return request.match_info.handler == self._hooks.handle
 
     async def _health(self, _request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
+        return answer({"status": "ok"})
 
     async def _ready(self, _request: web.Request) -> web.Response:
         ready = self._serving.ready
-        return web.json_response({"ready": ready}, status=200 if ready else 503)
+        return answer({"ready": ready}, 200 if ready else 503)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        core = self._serving.core
-        core.metrics.flights.set(len(core.flights))
-        core.metrics.sessions.set(self._serving.server.sessions)
-        body = core.metrics.exposition()
-        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
-
-    async def _lookup(self, request: web.Request) -> web.Response:
-        """`?profile=`, `need=`, `timeout_ms=`, `fresh=yes` as in AGI; `provider=` asks only that one; `variables=yes` adds them."""
-        options = dict(request.query)
-        with_variables = options.pop("variables", "no") == "yes"
-        report = await look_up(self._call_request(request, options), self._serving.generation.kit)
-        shown = lookup_json(report)
-        if with_variables:
-            prefix = self._serving.generation.access.prefix
-            shown["variables"] = dict(render(report.decision, prefix=prefix, now=report.now, ms=int(report.ms)))
-        return web.json_response(shown)
-
-    async def _explain(self, request: web.Request) -> web.Response:
-        call = self._call_request(request, dict(request.query))
-        return web.json_response(explain_json(await look_up(call, self._serving.generation.kit)))
-
-    def _call_request(self, request: web.Request, options: dict[str, str]) -> CallRequest:
-        provider = options.pop("provider", None)
-        if provider is not None and provider not in self._serving.generation.config.providers:
-            raise AgiRefused("unknown_provider")
-        given = [f"{key}={value}" for key, value in options.items()]
-        fields = parse_options(given, self._serving.generation.kit.profiles)
-        return CallRequest(request.match_info["number"], provider=provider, **fields)
-
-    async def _cache_get(self, request: web.Request) -> web.Response:
-        hits = await self._serving.core.cache.get(self._number(request), frozenset(Facet))
-        return web.json_response({"entries": [json.loads(to_line(entry)) for entry in hits.values()]})
-
-    async def _cache_forget(self, request: web.Request) -> web.Response:
-        return web.json_response({"forgotten": await self._serving.core.cache.forget(self._number(request))})
-
-    def _number(self, request: web.Request) -> str:
-        """E.164 by the profile's dial plan. Raises `NumberError`."""
-        profiles = self._serving.generation.kit.profiles
-        profile = profiles.get(request.query.get("profile", "default"))
-        if profile is None:
-            raise AgiRefused("unknown_profile")
-        number = normalise(request.match_info["number"], profile.dial_plan).e164
-        if not number:
-            raise NumberError("never_looked_up")  # a short code or an extension
-        return number
+        return web.Response(body=await self._scrape.exposition(), headers={"Content-Type": CONTENT_TYPE})

@@ -19,23 +19,33 @@ class ServerRefused(OutsideError):
     """The server answered that it will not; the text is its stable word."""
 
 
-def ask(options: HttpOptions, method: str, what: str, number: str, *, timeout_s: float, **query: str) -> dict[str, Any]:
+def ask(
+    options: HttpOptions, method: str, what: str, number: str = "", *, timeout_s: float, **query: str
+) -> dict[str, Any]:
     """`ask(http, "GET", "lookup", "+44...")`. Raises `ServerUnavailable` or `ServerRefused`."""
-    where = f"{options.host}:{options.port}"
-    if not options.enabled or not options.port:
-        raise ServerUnavailable("a server is running and its http listener is off: switch it on, or stop the server")
-    headers = {"Authorization": f"Bearer {options.token.get_secret_value()}"} if options.token else {}
-    path = f"/api/v1/{what}/{quote(number, safe='')}"
+    server = where(options)
+    path = f"/api/v1/{what}/{quote(number, safe='')}" if number else f"/api/v1/{what}"
     connection = http.client.HTTPConnection(options.host, options.port, timeout=timeout_s)
     try:
-        connection.request(method, f"{path}?{urlencode(query)}" if query else path, headers=headers)
+        connection.request(method, f"{path}?{urlencode(query)}" if query else path, headers=bearer(options))
         reply = connection.getresponse()
         body = json.loads(reply.read() or b"{}") if reply.status in (200, 400) else {}
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise ServerUnavailable(f"the server at {where} does not answer ({type(error).__name__})") from None
+        raise ServerUnavailable(f"the server at {server} does not answer ({type(error).__name__})") from None
     finally:
         connection.close()
     if reply.status != http.client.OK:
-        raise ServerRefused(str(body.get("error", f"the server at {where} says {reply.status}")))
+        raise ServerRefused(str(body.get("error", f"the server at {server} says {reply.status}")))
     shown: dict[str, Any] = body
     return shown
+
+
+def where(options: HttpOptions) -> str:
+    """`HOST:PORT`. Raises `ServerUnavailable` when the server does not listen there."""
+    if not options.enabled or not options.port:
+        raise ServerUnavailable("a server is running and its http listener is off: switch it on, or stop the server")
+    return f"{options.host}:{options.port}"
+
+
+def bearer(options: HttpOptions) -> dict[str, str]:
+    return {"Authorization": f"Bearer {options.token.get_secret_value()}"} if options.token else {}
