@@ -77,6 +77,10 @@ class Child:
             return str(line.decode().strip())
         return ""
 
+    def wait(self) -> int:
+        """Its exit status, once it has ended by itself."""
+        return self._process.wait()
+
     def usage(self) -> Usage:
         io = _fields(Path(f"/proc/{self.pid}/io"))
         return Usage(time.clock_gettime(_cpu_clock(self.pid)), io["rchar"], io["wchar"])

@@ -17,11 +17,11 @@ from agi_lookup.bench.load import Closed, Planned, run
 from agi_lookup.bench.subject import serving, write_config
 from agi_lookup.cache.base import CacheEntry
 from agi_lookup.cache.sqlite import Mode, SqliteTier
+from agi_lookup.cache.sqlite.file import CACHE_FILE
 from agi_lookup.domain.errors import OutsideError
 from agi_lookup.domain.model import Identity, Liveness, LookupAnswer, Method, NumberType, Reason, Tri
 from agi_lookup.lookup.freshness import Lifetime, Lifetimes, LivenessLifetimes, entries
 from agi_lookup.sim.npl_records import record
-from agi_lookup.wiring import CACHE_FILE
 
 BATCH: Final = 5_000
 BLOCK_NUMBERS: Final = 300_000

@@ -212,5 +212,7 @@ class _Generator:
         self._finish(session)
 
     def _finish(self, session: _Session) -> None:
-        del self._sessions[session.connection.fileno()]
+        descriptor = session.connection.fileno()
+        del self._sessions[descriptor]
+        self._epoll.unregister(descriptor)  # a process that was forked just now may hold it open for a moment
         session.connection.close()

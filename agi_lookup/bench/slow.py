@@ -13,7 +13,8 @@ from agi_lookup.bench import calls
 from agi_lookup.bench.load import Open, Planned, run
 from agi_lookup.bench.subject import Subject, serving, write_config
 
-DEADLINE_MS: Final = 5000
+DEADLINE_MS: Final = 10_000
+"""Longer than any lookup here takes: a call that has gone on while its lookup goes on would be no waiting call."""
 PROVIDER: Final = """
 providers:
   npl:
@@ -24,7 +25,8 @@ providers:
     user: sim-user
     password: sim-pass
 """
-WARM_UP_CALLS: Final = 50
+WARM_UP_CALLS: Final = 400
+"""Answered at once: until all that is made once is there (SQLite's pages, patterns, threads), but no room for calls that wait."""
 GATHER_PER_S: Final = 400.0
 """Slow enough for every call to be waiting, and not queueing, when their memory is read."""
 
@@ -70,7 +72,7 @@ def _under_load(config: Path, cold: Iterator[Planned], effort: Effort) -> dict[s
 def _while_waiting(config: Path, cold: Iterator[Planned], count: int) -> dict[str, Any]:
     """How much larger the server is while `count` calls wait."""
     gather_s = count / GATHER_PER_S
-    with _slow_server(config, cold, gather_s + 1) as ours:
+    with _slow_server(config, cold, gather_s + 2) as ours:
         resting_kib = ours.process.rss_kib()
         samples: list[tuple[int, int]] = []
         planned = list(itertools.islice(cold, count))
@@ -92,6 +94,6 @@ def _while_waiting(config: Path, cold: Iterator[Planned], count: int) -> dict[st
 @contextmanager
 def _slow_server(config: Path, cold: Iterator[Planned], latency_s: float) -> Iterator[Subject]:
     """Started and warmed up."""
-    with serving(config, "agi_lookup.bench.slow_server", str(latency_s), str(config)) as ours:
+    with serving(config, "agi_lookup.bench.slow_server", str(latency_s), str(WARM_UP_CALLS), str(config)) as ours:
         run(itertools.islice(cold, WARM_UP_CALLS), ours.port, Open(GATHER_PER_S), WARM_UP_CALLS)
         yield ours

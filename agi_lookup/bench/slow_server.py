@@ -1,4 +1,6 @@
-"""Our server with a vendor that takes its time and costs next to nothing: `python -m agi_lookup.bench.slow_server SECONDS FILE`.
+"""Our server with a vendor that takes its time and costs next to nothing.
+
+`python -m agi_lookup.bench.slow_server SECONDS AT_ONCE FILE`
 
 All is as in `agi-lookup serve`, provider, chain and flights included; only the HTTP driver is replaced, because a client's and a
 simulator's cost for thousands of open requests would drown what a waiting call costs the server.
@@ -9,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections import deque
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
@@ -25,20 +28,43 @@ from agi_lookup.sim.npl_records import record
 
 
 class SlowVendor:
-    """Answers as the simulated Number Portability Lookup does, after `latency_s`."""
+    """Answers as the simulated Number Portability Lookup does, after `latency_s`; the first `at_once` without delay.
 
-    def __init__(self, latency_s: float) -> None:
+    All its requests share one timer.
+    """
+
+    def __init__(self, latency_s: float, at_once: int) -> None:
         self._latency_s = latency_s
+        self._at_once = at_once
+        self._due: deque[tuple[float, asyncio.Future[None]]] = deque()
 
     async def run(self, lookup: Lookup, *, timeout_s: float) -> Mapping[str, NumberResult]:
-        request = next(lookup)
-        await asyncio.sleep(self._latency_s)
+        number = dict(next(lookup).form or ())["msisdn"]  # the request itself is not held while it is under way
+        self._at_once -= 1
+        if self._at_once < 0:
+            await self._delay()
         try:
-            lookup.send(HttpReply(200, {"content-type": "application/json"}, _body(dict(request.form or ())["msisdn"])))
+            lookup.send(HttpReply(200, {"content-type": "application/json"}, _body(number)))
         except StopIteration as done:
             results: Mapping[str, NumberResult] = done.value
             return results
         raise AssertionError("one request is enough")
+
+    def _delay(self) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+        self._due.append((loop.time() + self._latency_s, over))
+        if len(self._due) == 1:
+            loop.call_later(self._latency_s, self._wake, loop)
+        return over
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._due and self._due[0][0] <= loop.time():
+            over = self._due.popleft()[1]
+            if not over.done():
+                over.set_result(None)
+        if self._due:
+            loop.call_at(self._due[0][0], self._wake, loop)
 
     async def close(self) -> None:
         pass
@@ -55,14 +81,14 @@ def _template(country: str, ending: str) -> bytes:
     return json.dumps([{**said, "msisdn": "@"}]).encode()
 
 
-def main(latency_s: float, path: Path) -> None:
+def main(latency_s: float, at_once: int, path: Path) -> None:
     config = configuration.read(path)
     metrics = Metrics()
     sink = configure(config.log.level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(path, config, metrics, make_driver=lambda _options: SlowVendor(latency_s)))
+        runner.run(serve(path, config, metrics, make_driver=lambda _options: SlowVendor(latency_s, at_once)))
     sink.close()
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), Path(sys.argv[2]))
+    main(float(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
