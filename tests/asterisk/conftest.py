@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.asterisk.lab import Asterisk, running
-from tests.asterisk.root import Unavailable, asterisk_root
+from tests.asterisk.root import asterisk_root
+from tests.debian import Unavailable
 
 HERE = Path(__file__).parent
 
@@ -47,12 +48,8 @@ def asterisk(root: Path) -> Iterator[Asterisk]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def untraced() -> Iterator[None]:
-    """Coverage stays out of the servers here: traced, one takes a fraction of the calls that these tests send."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
-            patch.delenv(name, raising=False)
-        yield
+def unhindered(untraced: None) -> None:
+    """Every test here sends calls by the hundred."""
 
 
 @pytest.fixture(autouse=True)

@@ -114,12 +114,12 @@ class Call:
 
 
 @contextmanager
-def running(root: Path | None = None) -> Iterator[Asterisk]:
-    """Start an Asterisk of the fetched root (or another), and leave nothing of it behind."""
+def running(root: Path | None = None, dialplan: Path = DIALPLAN) -> Iterator[Asterisk]:
+    """Start an Asterisk of the fetched root (or another), and leave nothing of it behind. `dialplan`: the shipped one's folder."""
     root = root or asterisk_root()
     with (
         TemporaryDirectory(prefix="lab-", dir=root / "tmp", ignore_cleanup_errors=True) as home,
-        Asterisk(root, Path(home)) as asterisk,
+        Asterisk(root, Path(home), dialplan) as asterisk,
     ):
         yield asterisk
 
@@ -127,11 +127,12 @@ def running(root: Path | None = None) -> Iterator[Asterisk]:
 class Asterisk:
     """One instance with the directories of `home`, a path in `root`; it runs within `with`."""
 
-    def __init__(self, root: Path, home: Path) -> None:
+    def __init__(self, root: Path, home: Path, dialplan: Path = DIALPLAN) -> None:
         self.root = root
         self.home = home
-        self.sip_port = _free_port(socket.SOCK_DGRAM)
-        self.ami_port = _free_port(socket.SOCK_STREAM)
+        self._dialplan = dialplan
+        self.sip_port = free_port(socket.SOCK_DGRAM)
+        self.ami_port = free_port(socket.SOCK_STREAM)
         self._ids = itertools.count(1)
         self._configure()
 
@@ -146,7 +147,7 @@ class Asterisk:
             "@lookup@": "|".join(f"{name}=${{{name}}}" for name in LOOKUP_VARIABLES),
             "@report@": "&".join(f"{name}=${{URIENCODE(${{{source}}})}}" for name, source in REPORTED.items()),
         }
-        for template in (*CONFIG.glob("*.conf"), *DIALPLAN.glob("*.conf")):
+        for template in (*CONFIG.glob("*.conf"), *self._dialplan.glob("*.conf")):
             text = template.read_text()
             for placeholder, value in placeholders.items():
                 text = text.replace(placeholder, value)
@@ -298,7 +299,7 @@ def _place(line: str) -> dict[str, str]:
     return place | {name: value for name, _, value in lookup}
 
 
-def _free_port(kind: socket.SocketKind) -> int:
+def free_port(kind: socket.SocketKind) -> int:
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

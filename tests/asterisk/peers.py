@@ -85,7 +85,7 @@ async def peer(behave: Behaviour, *, reads: bool = True) -> AsyncIterator[Peer]:
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks.add(asyncio.create_task(serve(reader, writer)))
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=BACKLOG)
     running = Peer(f"agi://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     try:
         yield running
@@ -97,6 +97,9 @@ async def peer(behave: Behaviour, *, reads: bool = True) -> AsyncIterator[Peer]:
     if running.errors:
         raise running.errors[0]
 
+
+BACKLOG: Final = 1024
+"""A busy machine lets connections of many calls wait; of one that finds no place Asterisk takes two seconds to tell."""
 
 SILENCE_S: Final = 60
 """Longer than any call of the tests."""

@@ -16,13 +16,19 @@ def route(number: int, trunk: str) -> tuple[str, str]:
     return f"LCR_{number}_DIAL", f"Local/{NUMBER}@trunk-{trunk}/n"
 
 
-async def test_blocked_call_ends_with_the_servers_cause(asterisk: Asterisk) -> None:
-    """Q.850 1 is "unallocated number", which SIP calls 404."""
-    block = answers(("LOOKUP_ACTION", "block"), ("LOOKUP_CAUSE", "1"), ("LOOKUP_STATUS", "OK"))
+@pytest.mark.parametrize(
+    ("cause", "sip"), [(1, 404), (3, 404), (17, 486), (19, 480), (20, 480), (21, 403), (22, 410), (28, 484), (34, 503)]
+)
+async def test_blocked_call_ends_with_the_servers_cause(asterisk: Asterisk, cause: int, sip: int) -> None:
+    """And its caller gets the SIP code that Asterisk has for it: 404 for 1, "unallocated number". Nothing is reported."""
+    block = answers(
+        ("LOOKUP_NUMBER", NUMBER), ("LOOKUP_ACTION", "block"), ("LOOKUP_CAUSE", str(cause)), ("LOOKUP_STATUS", "OK")
+    )
     async with peer(block) as server:
         status, call = await asterisk.sip_call(Invite(NUMBER), server.url, context="agi-lookup-dial")
-    assert (status, call.at("hangup")["HANGUPCAUSE"]) == (404, "1")
+    assert (status, call.at("hangup")["HANGUPCAUSE"]) == (sip, str(cause))
     assert not call.went_on
+    assert len(server.sessions) == 1
 
 
 async def test_blocked_call_without_a_cause_is_rejected(asterisk: Asterisk) -> None:

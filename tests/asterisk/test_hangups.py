@@ -46,7 +46,7 @@ async def test_callers_who_cancel_at_random_moments_lose_and_double_nothing(aste
     chance = random.Random(13)
     numbers = distinct(100)
     stayers = numbers[:20]
-    with simulator(tmp_path, "--latency-ms", str(LATENCY_MS), "--max-connections", "0") as npl:
+    with simulator(tmp_path, "--latency-ms", str(LATENCY_MS), "--limit", "npl.max_connections=0") as npl:
         site = fast_site(tmp_path, npl, deadline_ms=5000)
         with site.serve():
 
@@ -81,7 +81,7 @@ async def test_stopped_asterisk_holds_nothing_of_the_server_and_loses_no_call(
 ) -> None:
     """F17: the server gives up on answers that nobody reads; the calls go on when Asterisk does, with a right answer or none."""
     numbers = distinct(20)
-    with simulator(tmp_path, "--latency-ms", "800", "--max-connections", "0") as npl:
+    with simulator(tmp_path, "--latency-ms", "800", "--limit", "npl.max_connections=0") as npl:
         site = fast_site(tmp_path, npl)
         site.data["server"]["reply_timeout_s"] = 1.0
         site.write()

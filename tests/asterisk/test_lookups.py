@@ -10,6 +10,7 @@ import signal
 import statistics
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ import pytest
 
 from tests.asterisk.lab import NOTHING, Asterisk
 from tests.asterisk.sipp import load
+from tests.calls import on_disk
 from tests.processes import Site, make_site
 from tests.test_daemon import bought, fetch, simulator
 
@@ -78,9 +80,9 @@ def switch_fault(base: str, **faults: Any) -> None:
 
 
 def requests(base: str) -> int:
-    """All of them, paid or not."""
-    total: int = fetch(base.removesuffix("/npl") + "/_sim/bill")["npl"]["requests"]
-    return total
+    """All of them, paid or not, but for the free ones about the balance."""
+    journal = fetch(base.removesuffix("/npl") + "/_sim/journal")
+    return sum(bool(entry["numbers"]) for entry in journal)
 
 
 def times_bought(base: str) -> Counter[str]:
@@ -113,7 +115,8 @@ async def cached(asterisk: Asterisk, folder: Path, *, seconds: int, context: str
             calls = await load(asterisk, LEARNED, url=url(site), rate=300, seconds=seconds, context=context)
         assert [call.facts for call in calls] == [expected(LEARNED[n % len(LEARNED)]) for n in range(300 * seconds)]
         assert {call.route["LOOKUP_CACHE"] for call in calls} == {"fresh"}
-        assert requests(npl) == asked == len(LEARNED)
+        assert requests(npl) == asked
+        assert times_bought(npl) == dict.fromkeys(LEARNED, 1)
 
 
 async def test_cached_numbers_are_answered_right_at_three_hundred_calls_a_second(
@@ -135,7 +138,7 @@ NETWORK: Final = [f"LOOKUP_{name}" for name in ("CARRIER", "MCC", "MNC", "MCCMNC
 DEAD: Final = (
     MOBILE
     | dict.fromkeys(NETWORK, "")
-    | {"LOOKUP_STATUS": "PARTIAL", "LOOKUP_SOURCE": "plan", "LOOKUP_ORIG_CARRIER": "Three", "LOOKUP_PORTED": "unknown"}
+    | {"LOOKUP_STATUS": "PARTIAL", "LOOKUP_ORIG_CARRIER": "Three", "LOOKUP_PORTED": "unknown"}
     | {"LOOKUP_VALID": "no", "LOOKUP_REACHABLE": "no", "LOOKUP_REASON": "unknown_subscriber"}
     | {"LOOKUP_RULE": "shadow:dead_number", "LOOKUP_NUMBER": "+447400123403"}
 )
@@ -209,18 +212,23 @@ async def test_hanging_provider_holds_no_call_for_half_a_minute(asterisk: Asteri
 async def test_kill_with_lookups_in_flight_commits_nothing_wrong_and_buys_nothing_kept_again(
     asterisk: Asterisk, tmp_path: Path
 ) -> None:
-    """O1, C6: what was answered half a second before is on disk."""
+    """O1, C6: what was on disk is known after the crash. A busy machine has its time: how soon it is there, tests/cache says."""
     numbers = distinct(200)
-    with simulator(tmp_path, "--latency-ms", "300", "--max-connections", "0") as npl:
-        site = fast_site(tmp_path, npl)
+    asterisk.load_dialplan(PATIENT)
+    with simulator(tmp_path, "--latency-ms", "300", "--limit", "npl.max_connections=0") as npl:
+        site = fast_site(tmp_path, npl, deadline_ms=5000)
+        site.data["server"]["shed_lag_s"] = 5.0
+        site.write()
+        calls_of = partial(load, asterisk, numbers, url=url(site), context="patient")
         with site.serve() as process:
-            calling = asyncio.create_task(load(asterisk, numbers, url=url(site), rate=100, seconds=2))
-            await asyncio.sleep(1.3)
+            calling = asyncio.create_task(calls_of(rate=100, seconds=2))
+            while len(kept := on_disk(site)) < 20:
+                await asyncio.sleep(0.05)
             killed_at = time.time()
             process.end(signal.SIGKILL)
             calls = await calling
         with site.serve():
-            again = await load(asterisk, numbers, url=url(site), rate=200, seconds=1)
+            again = await calls_of(rate=200, seconds=1)
         times = times_bought(npl)
 
     right = {call.route["LOOKUP_NUMBER"]: call for call in calls if call.facts != NOTHING}
@@ -229,9 +237,7 @@ async def test_kill_with_lookups_in_flight_commits_nothing_wrong_and_buys_nothin
     assert right
     assert in_flight, "it was killed while nobody waited"
     assert [call.facts for call in again] == [expected(number) for number in numbers]
-    kept = [number for number, call in right.items() if call.went_on_at < killed_at - 0.5]
-    assert kept
-    assert {times[number] for number in kept} == {1}
+    assert {times[f"+{number}"] for number in kept} == {1}
     assert max(times.values()) <= 2
 
 

@@ -12,12 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from tests.asterisk.hostile import NUMBER
 from tests.asterisk.lab import Asterisk, Call
 from tests.asterisk.test_lookups import LEARNED, expected, times_bought, url
 from tests.processes import Site, make_site
 from tests.test_daemon import simulator
 from tests.test_script import SCRIPT
+
+pytestmark = pytest.mark.usefixtures("untraced")
+"""Traced, a Python takes longer to start than a call waits for it."""
 
 RELAY: Final = """#!/bin/bash
 # Asterisk's root has no Python of ours: tell the test who we are. It runs the script on our pipes, and learns of our signals.
@@ -35,6 +40,11 @@ exten => s,1,Set(LOOKUP_STATUS=NONE)
  same => n,Set(AGISIGHUP=${LAB_SIGHUP})
  same => n,Set(AGIEXITONHANGUP=${LAB_EXIT})
  same => n,AGI(agi-lookup-agi,${ARG1},${UNIQUEID},-)
+ same => n,Return()
+exten => h,1,Goto(lab,h,1)
+[process-report]
+exten => s,1,AGI(agi-lookup-agi,result,${ARG1},${UNIQUEID},-,trunk=acme,dialstatus=ANSWER,cause=16,tech=200,pdd_ms=,billsec=7)
+ same => n,Set(CALLERID(name)=${LOOKUP_RESULT_STATUS})
  same => n,Return()
 exten => h,1,Goto(lab,h,1)
 """
@@ -93,12 +103,12 @@ async def call(asterisk: Asterisk, number: str, *, sighup: str = "", leave: str 
 
 
 async def test_process_mode_sets_the_variables_of_the_server(asterisk: Asterisk, tmp_path: Path) -> None:
-    """Several at once, then beside a server on the same cache; each number is paid for once."""
+    """One after the other, then beside a server on the same cache; each number is paid for once."""
     numbers = LEARNED[:3]
     with simulator(tmp_path) as npl:
         site = make_site(tmp_path, provider=npl, deadline_ms=5000)
         async with scripts(asterisk, site) as started:
-            alone = await asyncio.gather(*(call(asterisk, number) for number in numbers))
+            alone = [await call(asterisk, number) for number in numbers]  # one process pays at a time
             with site.serve():
                 served = [await asterisk.call(number, AGI_LOOKUP_URL=url(site)) for number in numbers]
                 beside = await call(asterisk, numbers[0])
@@ -107,6 +117,16 @@ async def test_process_mode_sets_the_variables_of_the_server(asterisk: Asterisk,
     assert beside.facts == served[0].facts
     assert {call.route["AGISTATUS"] for call in (*alone, beside)} == {"SUCCESS"}
     assert [script.returncode for script in started.running] == [0] * 4
+
+
+async def test_reports_go_to_the_server_that_runs_and_without_one_say_so(asterisk: Asterisk, tmp_path: Path) -> None:
+    site = make_site(tmp_path)
+    async with scripts(asterisk, site):
+        with site.serve():
+            served = await asterisk.call(NUMBER, context="process-report")
+            emergency = await asterisk.call("112", context="process-report")
+        alone = await asterisk.call(NUMBER, context="process-report")
+    assert [call.route["name"] for call in (served, emergency, alone)] == ["OK", "EMERGENCY", "DEGRADED"]
 
 
 async def test_process_that_fails_commits_nothing_and_the_call_goes_on(asterisk: Asterisk, tmp_path: Path) -> None:
@@ -124,12 +144,14 @@ async def test_hangup_leaves_no_process_behind_and_wastes_no_money(asterisk: Ast
     with simulator(tmp_path, "--latency-ms", "2000") as npl:
         site = make_site(tmp_path, provider=npl, deadline_ms=5000)
         async with scripts(asterisk, site) as started, asyncio.timeout(30):
-            calling = asyncio.gather(call(asterisk, one), call(asterisk, other, sighup="no", leave="yes"))
-            while len(times_bought(npl)) < 2:
-                await asyncio.sleep(0.02)
-            asterisk.cli("channel request hangup all")
-            calls = await calling
-            ended = [await asyncio.to_thread(script.wait, 10) for script in started.running]
+            calls, ended = [], []
+            for number, how in ((one, {}), (other, {"sighup": "no", "leave": "yes"})):
+                calling = asyncio.ensure_future(call(asterisk, number, **how))
+                while not times_bought(npl)[number]:
+                    await asyncio.sleep(0.02)
+                asterisk.cli("channel request hangup all")
+                calls.append(await calling)
+                ended.append(await asyncio.to_thread(started.running[-1].wait, 10))  # one process pays at a time
         with site.serve():
             again = [await asterisk.call(number, AGI_LOOKUP_URL=url(site)) for number in (one, other)]
         assert times_bought(npl) == {one: 1, other: 1}
