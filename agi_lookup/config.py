@@ -12,19 +12,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 
 from agi_lookup.agi.request import NEEDS, NO_TOKEN
-from agi_lookup.domain.dial_plan import DialPlan
+from agi_lookup.cache.valkey.options import SharedOptions
+from agi_lookup.calls.options import CallLogOptions
+from agi_lookup.cluster.options import ClusterOptions
+from agi_lookup.domain.dial_plan import DialPlan, known_country
 from agi_lookup.domain.errors import ConfigError
-from agi_lookup.domain.model import NumberType
+from agi_lookup.domain.model import Facet, NumberType
 from agi_lookup.log import Level
+from agi_lookup.lookup.caps import BudgetOptions
 from agi_lookup.lookup.freshness import Lifetimes
+from agi_lookup.lookup.hedge import BUDGET_SUFFIX, HedgeOptions
 from agi_lookup.policy.rules import PolicyOptions
 from agi_lookup.providers import loading
-from agi_lookup.providers.base import ProviderOptions
+from agi_lookup.providers.base import SourceOptions
+from agi_lookup.providers.notices import LATE_S
 from agi_lookup.providers.numbering_plan import NAME
+from agi_lookup.routing.options import RoutingOptions
 from agi_lookup.strict_yaml import Document, KeyPath, load
 
 SEARCH: Final = ("./agi-lookup.yaml", "/etc/agi-lookup/agi-lookup.yaml")
@@ -42,19 +58,19 @@ class Section(BaseModel):
 class ServerOptions(Section):
     """The FastAGI listener."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=4573, ge=0, le=65535)
+    host: str = Field(default="127.0.0.1", description="where Asterisk connects to: loopback, or a private link")
+    port: int = Field(default=4573, ge=0, le=65535, description="0: a free one")
     token: SecretStr | None = Field(default=None, description="what the dialplan sends as third argument")
     allow: tuple[Network, ...] = Field(default=_LOOPBACK, description="networks that may connect")
     max_connections: int = Field(default=12_000, ge=1, description="cut to the file limit")
-    max_connections_per_source: int = Field(default=12_000, ge=1)
+    max_connections_per_source: int = Field(default=12_000, ge=1, description="of one address")
     max_lookups: int = Field(default=8_000, ge=1, description="lookups under way; above, calls are answered DEGRADED")
-    environment_timeout_s: float = Field(default=2.0, gt=0, le=30)
-    reply_timeout_s: float = Field(default=2.0, gt=0, le=30)
+    environment_timeout_s: float = Field(default=2.0, gt=0, le=30, description="in which Asterisk has to say who calls")
+    reply_timeout_s: float = Field(default=2.0, gt=0, le=30, description="in which Asterisk has to take the answer")
     shed_lag_s: float = Field(
         default=0.25, gt=0, le=5, description="event loop lag above which calls are answered DEGRADED"
     )
-    drain_s: float = Field(default=2.5, ge=0, le=60)
+    drain_s: float = Field(default=2.5, ge=0, le=60, description="how long a stop waits for calls under way")
 
     @field_validator("token")
     @classmethod
@@ -70,11 +86,24 @@ class ServerOptions(Section):
 class HttpOptions(Section):
     """Health, metrics and the API for the command line."""
 
-    enabled: bool = True
-    host: str = "127.0.0.1"
-    port: int = Field(default=8573, ge=0, le=65535)
+    enabled: bool = Field(default=True, description="without it there is no console, and no command can ask the server")
+    host: str = Field(default="127.0.0.1", description="anything but loopback needs a token")
+    port: int = Field(default=8573, ge=0, le=65535, description="0: a free one")
     token: SecretStr | None = Field(
         default=None, min_length=8, description="bearer token; required when host is not loopback"
+    )
+    recent_calls: int = Field(default=500, ge=0, le=10_000, description="kept in memory to be looked at")
+
+
+class HooksOptions(Section):
+    """Webhooks: `POST /hooks/{provider}/{webhook_secret}`."""
+
+    host: str = Field(default="127.0.0.1", description="of that listener")
+    port: int | None = Field(
+        default=None, ge=0, le=65535, description="a listener on which nothing else is served; default: the one of http"
+    )
+    late_s: float = Field(
+        default=LATE_S, ge=60, le=86_400, description="how long after its request a webhook is still taken"
     )
 
 
@@ -82,7 +111,21 @@ class CacheOptions(Section):
     memory_numbers: int = Field(default=100_000, ge=1, le=10_000_000)
     disk: bool = True
     disk_rows: int = Field(default=5_000_000, ge=1000)
+    shared: SharedOptions | None = Field(default=None, description="a Valkey or Redis for several instances")
     lifetimes: Lifetimes = Lifetimes()
+
+
+Country = Annotated[str, AfterValidator(known_country)]
+
+
+class SourceUse(Section):
+    """A provider at its place in a profile's order, and for which numbers and facts. Left out: for all."""
+
+    provider: str = Field(description="its name under `providers`")
+    countries: frozenset[Country] | None = Field(default=None, min_length=1, description="ISO 3166: only for these")
+    except_countries: frozenset[Country] = Field(default=frozenset(), description="not for these")
+    types: frozenset[NumberType] | None = Field(default=None, min_length=1, description="only for these")
+    facets: frozenset[Facet] | None = Field(default=None, min_length=1, description="only to learn these")
 
 
 class ProfileOptions(Section):
@@ -91,8 +134,11 @@ class ProfileOptions(Section):
     dial_plan: DialPlan
     deadline_ms: int = Field(default=1000, ge=10, le=10_000)
     need: str = "identity+liveness"
-    sources: tuple[str, ...] | None = Field(
-        default=None, description="provider names in order; default: all, as written"
+    sources: tuple[str | SourceUse, ...] | None = Field(
+        default=None, description="providers in order, by name or with conditions; default: all, as written"
+    )
+    hedge: HedgeOptions | None = Field(
+        default=None, description="ask the next source too when one is slow; needs budget.profiles.NAME/hedge"
     )
     pay_for: frozenset[NumberType] | None = Field(default=None, description="number types that may cost money")
     pay_for_invalid: bool = Field(default=False, description="also pay for numbers outside the numbering plan's ranges")
@@ -106,11 +152,15 @@ class ProfileOptions(Section):
 
 
 class VariablesOptions(Section):
-    prefix: str = Field(default="LOOKUP_", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,30}$")
+    prefix: str = Field(
+        default="LOOKUP_",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,30}$",
+        description="of the channel variables, but for LCR_",
+    )
 
 
 class LogOptions(Section):
-    level: Level = "info"
+    level: Level = Field(default="info", description="the least that is written; a line a call is `info`")
 
 
 class Config(Section):
@@ -120,10 +170,15 @@ class Config(Section):
     mccmnc_dir: Path | None = Field(default=None, description="folder of *.csv that override the shipped MCC/MNC table")
     server: ServerOptions = ServerOptions()
     http: HttpOptions = HttpOptions()
+    hooks: HooksOptions = HooksOptions()
     cache: CacheOptions = CacheOptions()
+    cluster: ClusterOptions = ClusterOptions()
+    budget: BudgetOptions = BudgetOptions()
     providers: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")], Any] = Field(default_factory=dict)
     profiles: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")], ProfileOptions]
     policy: PolicyOptions = PolicyOptions()
+    routing: RoutingOptions = RoutingOptions()
+    calls: CallLogOptions = CallLogOptions()
     variables: VariablesOptions = VariablesOptions()
     log: LogOptions = LogOptions()
 
@@ -169,24 +224,25 @@ def _resolve_secrets(node: Any, at: KeyPath, document: Document, path: Path, pro
         return [_resolve_secrets(value, (*at, index), document, path, problems) for index, value in enumerate(node)]
     if isinstance(node, str) and node.startswith(("env:", "file:")):
         try:
-            return _secret(node)
+            return secret(node)
         except ConfigError as error:
             problems.append(_problem(path, document, at, str(error)))
             return ""
     return node
 
 
-def _secret(reference: str) -> str:
+def secret(reference: str) -> str:
+    """What `env:NAME` or `file:/path` stands for. Raises `ConfigError`."""
     kind, _, name = reference.partition(":")
     if kind == "env":
         if name not in os.environ:
             raise ConfigError(f"the environment variable {name} is not set")
         return os.environ[name]
     try:
-        secret = Path(name).read_text(encoding="utf-8")
+        text = Path(name).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise ConfigError(f"the secret file {name} cannot be read ({type(error).__name__})") from None
-    return secret.strip("\r\n")
+    return text.strip("\r\n")
 
 
 def _check(
@@ -236,9 +292,9 @@ def _problem(path: Path, document: Document, at: KeyPath, message: str) -> str:
 
 def _providers(
     data: Mapping[str, Any], document: Document, path: Path, problems: list[str]
-) -> dict[str, ProviderOptions]:
+) -> dict[str, SourceOptions]:
     """Each block checked by its own kind's `Options`."""
-    providers: dict[str, ProviderOptions] = {}
+    providers: dict[str, SourceOptions] = {}
     blocks = data.get("providers") or {}
     for name, block in blocks.items() if isinstance(blocks, dict) else ():
         at: KeyPath = ("providers", name)
@@ -266,12 +322,32 @@ def _cross_check(config: Config, document: Document, path: Path) -> list[str]:
         )
     for name, profile in config.profiles.items():
         for source in profile.sources or ():
-            if source not in config.providers:
+            provider = source.provider if isinstance(source, SourceUse) else source
+            if provider not in config.providers:
                 where = ("profiles", name, "sources")
-                problems.append(_problem(path, document, where, f"{source!r} is not under providers"))
-    if not _is_loopback(config.http.host) and config.http.enabled and config.http.token is None:
+                problems.append(_problem(path, document, where, f"{provider!r} is not under providers"))
+        purse = f"{name}{BUDGET_SUFFIX}"
+        if profile.hedge is not None and purse not in config.budget.profiles:
+            what = f'needs a cap of its own: budget.profiles."{purse}"'
+            problems.append(_problem(path, document, ("profiles", name, "hedge"), what))
+    if config.cluster.enabled and config.cluster.server is None and config.cache.shared is None:
+        problems.append(
+            _problem(path, document, ("cluster",), "say where: cluster.server.url, or cache.shared.url for both")
+        )
+    problems += _check_budget(config, document, path)
+    problems += [
+        _problem(path, document, ("routing", "profiles", name), f"{name!r} is not under profiles")
+        for name in config.routing.profiles
+        if name not in config.profiles
+    ]
+    hooked = any(isinstance(block, dict) and block.get("webhook_secret") for block in config.providers.values())
+    if hooked and not config.http.enabled and config.hooks.port is None:
+        problems.append(
+            _problem(path, document, ("hooks", "port"), "needed for webhooks, because http.enabled is false")
+        )
+    if not is_loopback(config.http.host) and config.http.enabled and config.http.token is None:
         problems.append(_problem(path, document, ("http", "token"), "needed because http.host is not loopback"))
-    if not _is_loopback(config.server.host) and config.server.allow == _LOOPBACK:
+    if not is_loopback(config.server.host) and config.server.allow == _LOOPBACK:
         problems.append(
             _problem(
                 path, document, ("server", "allow"), "server.host is not loopback: list the networks that may connect"
@@ -280,10 +356,35 @@ def _cross_check(config: Config, document: Document, path: Path) -> list[str]:
     return problems
 
 
-def _is_loopback(host: str) -> bool:
+def _check_budget(config: Config, document: Document, path: Path) -> list[str]:
+    """A cap for a name that does not exist would cap nothing."""
+    known = {
+        "providers": set(config.providers),
+        "profiles": {n + s for n in config.profiles for s in ("", BUDGET_SUFFIX)},
+    }
+    return [
+        _problem(path, document, ("budget", kind, name), f"{name!r} is not under {kind}")
+        for kind, names in known.items()
+        for name in getattr(config.budget, kind)
+        if name not in names
+    ]
+
+
+def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def reachable(host: str) -> str:
+    """Where to reach what listens on `host`, which may be everywhere."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "127.0.0.1" if address.version == 4 else "::1"

@@ -55,6 +55,11 @@ class MccMncTable:
     def __len__(self) -> int:
         return len(self._networks)
 
+    @property
+    def countries(self) -> dict[str, str]:
+        """By MCC and MNC; empty where the MCC is of several countries."""
+        return {plmn: network.country for plmn, network in self._networks.items()}
+
     def name(self, mcc: str, mnc: str) -> str | None:
         network = self._networks.get(mcc + mnc)
         return network.name if network else None

@@ -3,12 +3,16 @@
 It takes the same arguments and sets the same variables as the server, at the price of starting Python for each call: most of a
 second, on top of the deadline. Where a server runs on the same cache, that one is asked, since one process writes a cache.
 Whatever fails, nothing is committed and the dialplan goes on.
+
+With the word `result` before them, the arguments are those of a report on how the call went. What is learned from reports lives in
+a server: it is handed to the one that runs, and without one there is nobody to learn, which `DEGRADED` says.
 """
 
 from __future__ import annotations
 
 import functools
 import io
+import math
 import os
 import signal
 import sys
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
     from agi_lookup.config import Config
     from agi_lookup.variables import Pairs
 
+HAND_OVER_S: Final = 0.5
+"""As long as the shipped dialplan gives the server for a report."""
 HARD_LIMIT_S: Final = 45.0
 """The longest deadline and then the longest lookup under way: after that the process ends, whatever hangs."""
 
@@ -44,13 +50,21 @@ def main() -> None:
     signal.setitimer(signal.ITIMER_REAL, HARD_LIMIT_S)
     try:
         head = read_environment(sys.stdin.buffer)
-        environment = parse_environment(b"agi_network: yes\nagi_network_script: lookup\n" + head)
+        environment = asked(parse_environment(b"agi_network: yes\nagi_network_script: lookup\n" + head))
         agi = connect(head, sys.stdin, sys.stdout)
-        look_up(environment, functools.partial(tell, agi))
+        run = report if environment.script == "result" else look_up
+        run(environment, functools.partial(tell, agi))
     except (AgiLookupError, AgiRefused, AGIException, OSError, ValueError) as error:
         # pyst2 reports a HANGUP line as ValueError
         print(f"agi-lookup-agi: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def asked(environment: Environment) -> Environment:
+    """A first argument that is a word of the server's (no number is) says what is asked, as the path of its URL does."""
+    if environment.args[:1] not in (("lookup",), ("result",)):
+        return environment
+    return Environment(environment.values | {"agi_network_script": environment.args[0]}, environment.args[1:])
 
 
 def read_environment(stdin: BinaryIO) -> bytes:
@@ -121,17 +135,54 @@ def ask_server(config: Config, request: CallRequest) -> Pairs:
 
 
 async def look_up_here(config: Config, request: CallRequest, tell: Callable[[Pairs], None]) -> None:
-    from agi_lookup.guarantee import guaranteed  # noqa: PLC0415
+    import asyncio  # noqa: PLC0415
+
+    from agi_lookup.guarantee import GUARD_S, Guard, guaranteed  # noqa: PLC0415
     from agi_lookup.oneoff import opened  # noqa: PLC0415
     from agi_lookup.variables import render  # noqa: PLC0415
 
     async with opened(config) as (core, generation):
         started = time.monotonic()
-        decision = await guaranteed(request, generation.kit, started, core.metrics)
+        guard = Guard()
+        timeout_s = request.timeout_s or generation.kit.profiles[request.profile].timeout_s
+        asyncio.get_running_loop().call_later(timeout_s + GUARD_S, guard.sweep, math.inf)
+        decision = await guaranteed(request, generation.kit, started, guard, core.metrics)
         if decision is None:
             raise OutsideError("too late for an answer")
         ms = int((time.monotonic() - started) * 1000)
         tell(render(decision, prefix=config.variables.prefix, now=time.time(), ms=ms))
+
+
+def report(environment: Environment, tell: Callable[[Pairs], None]) -> None:
+    """Hand over how a call went. Raises `AgiLookupError` or `AgiRefused`."""
+    from agi_lookup.agi.result import Counted, ResultStatus, parse_result, record  # noqa: PLC0415
+    from agi_lookup.oneoff import read_config  # noqa: PLC0415
+
+    config = read_config(None)
+    token = config.server.token.get_secret_value() if config.server.token else ""
+    told = parse_result(environment, token=token, profiles=config.profiles)
+    status = record(told, config.profiles[told.profile].dial_plan, Counted())
+    if status is ResultStatus.OK and hand_over(config, environment) != status.value:
+        status = ResultStatus.DEGRADED
+    tell([(f"{config.variables.prefix}RESULT_STATUS", status.value)])
+
+
+def hand_over(config: Config, environment: Environment) -> str:
+    """What the running server says of the report; empty where none takes it. It is spoken to as Asterisk speaks to it."""
+    import asyncio  # noqa: PLC0415
+
+    from agi_lookup.config import reachable  # noqa: PLC0415
+    from agi_lookup.sim.asterisk import Behaviour, play  # noqa: PLC0415
+    from agi_lookup.sim.asterisk_args import StackSmashed  # noqa: PLC0415
+    from agi_lookup.sim.asterisk_wire import Call  # noqa: PLC0415
+
+    call = Call(environment.args, script="result", uniqueid=environment.values["agi_uniqueid"])
+    host, port = reachable(config.server.host), config.server.port
+    try:
+        played = asyncio.run(play(call, host, port, Behaviour(give_up_s=HAND_OVER_S)))
+    except (OSError, StackSmashed):  # nobody there, silence (a TimeoutError), or no server of ours
+        return ""
+    return played.variables.get(f"{config.variables.prefix}RESULT_STATUS", "")
 
 
 if __name__ == "__main__":

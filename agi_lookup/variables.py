@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from agi_lookup.domain.model import Decision, Identity, Liveness, NumberType, Reason, Tri
+from agi_lookup.domain.model import Decision, Identity, Liveness, Method, NumberType, Reason, Route, Tri, Verdict
 
 MAX_VALUE_CHARS: Final = 128
 SAFE: Final = re.compile(r"[A-Za-z0-9 _.:+/@-]{0,128}")
@@ -48,8 +48,7 @@ _NO_IDENTITY: Final = Identity()
 _NOT_ASKED: Final = Liveness()
 
 
-def _rule(view: View) -> str:
-    verdict = view.decision.verdict
+def rule_word(verdict: Verdict) -> str:
     return f"shadow:{verdict.rule}" if verdict.shadow else verdict.rule
 
 
@@ -79,8 +78,11 @@ def _reason(view: View) -> str:
 
 
 def _source(view: View) -> str:
-    sourced = view.decision.outcome.identity or view.decision.outcome.liveness
-    return sourced.provider if sourced else ""
+    """Who told of the network; where only the numbering plan did, who told whether the number is reached."""
+    identity, liveness = view.decision.outcome.identity, view.decision.outcome.liveness
+    if liveness is not None and (identity is None or identity.method is Method.PLAN):
+        return liveness.provider
+    return identity.provider if identity else ""
 
 
 def _age(view: View) -> str:
@@ -100,12 +102,25 @@ class Variable:
     prefixed: bool = True  # takes the configurable prefix `LOOKUP_`
 
 
+@dataclass(frozen=True, slots=True)
+class RouteVariable:
+    """`LCR_n_NAME` of the n-th route."""
+
+    name: str
+    values: str  # for the README
+    read: Callable[[Route], str]
+
+
 VARIABLES: Final = (
     Variable("ACTION", "`allow` or `block`", lambda v: v.decision.verdict.action),
     Variable(
         "CAUSE", "Q.850 cause to hang up with when blocked, else empty", lambda v: str(v.decision.verdict.cause or "")
     ),
-    Variable("RULE", "the rule that decided, else empty; `shadow:` before it when it only would have blocked", _rule),
+    Variable(
+        "RULE",
+        "the rule that decided, else empty; `shadow:` before it when it only would have blocked",
+        lambda v: rule_word(v.decision.verdict),
+    ),
     Variable("NUMBER", "E.164 with `+`, empty when there is none", _number),
     Variable("COUNTRY", "ISO 3166-1 alpha-2", _country),
     Variable("TYPE", " ".join(f"`{t}`" for t in NumberType), _type),
@@ -122,14 +137,16 @@ VARIABLES: Final = (
     Variable("ORIG_MCCMNC", "its MCC and MNC", lambda v: _mccmnc(v.identity.orig_mcc, v.identity.orig_mnc)),
     Variable("LRN", "NANP location routing number", lambda v: v.identity.lrn or ""),
     Variable("OCN", "NANP operating company number", lambda v: v.identity.ocn or ""),
-    Variable("SOURCE", "provider name; `plan` for the offline numbering plan", _source),
+    Variable("SOURCE", "provider name; `plan` where nobody but the offline numbering plan told anything", _source),
     Variable("CACHE", "`miss` `fresh` `stale`", lambda v: v.decision.outcome.cache),
     Variable("AGE", "seconds since the identity was observed", _age),
     Variable(
         "ERROR", "stable word of the last error, else empty", lambda v: v.decision.error or v.decision.outcome.error
     ),
     Variable("MS", "milliseconds spent", lambda v: str(v.ms)),
-    Variable("LCR_COUNT", "number of routes that follow", lambda _: "0", prefixed=False),
+    Variable(
+        "LCR_COUNT", "number of routes: `LCR_1_TRUNK` and so on", lambda v: str(len(v.decision.routes)), prefixed=False
+    ),
     Variable(
         "STATUS",
         "`OK` all wanted facts known, `PARTIAL` some unknown, `TIMEOUT`, `DEGRADED` (our fault or overload), `EMERGENCY`, "
@@ -139,8 +156,23 @@ VARIABLES: Final = (
 )
 
 
+ROUTE_VARIABLES: Final = (
+    RouteVariable("TRUNK", "route n: the trunk's name", lambda route: route.trunk),
+    RouteVariable("DIAL", "what to put into `Dial()`", lambda route: route.dial),
+    RouteVariable("RATE", "expected cost a minute, connect fee and increments included", lambda route: str(route.rate)),
+    RouteVariable("CURRENCY", "of the rate", lambda route: route.currency),
+    RouteVariable("WHY", "which rate it was, and why it stands where it does", lambda route: route.why),
+)
+"""Of each route, before the status. Slots that are not used are not sent."""
+
+
 def full_name(variable: Variable, prefix: str) -> str:
     return prefix + variable.name if variable.prefixed else variable.name
+
+
+@lru_cache(maxsize=16)
+def _columns(prefix: str) -> tuple[tuple[str, Callable[[View], str]], ...]:
+    return tuple((full_name(variable, prefix), variable.read) for variable in VARIABLES)
 
 
 def render(decision: Decision, *, prefix: str, now: float, ms: int) -> Pairs:
@@ -153,4 +185,15 @@ def render(decision: Decision, *, prefix: str, now: float, ms: int) -> Pairs:
         now,
         ms,
     )
-    return [(full_name(v, prefix), safe(v.read(view))) for v in VARIABLES]
+    pairs = [(name, safe(read(view))) for name, read in _columns(prefix)]
+    if decision.routes:
+        pairs[-1:-1] = _of_routes(decision.routes)
+    return pairs
+
+
+def _of_routes(routes: Sequence[Route]) -> Pairs:
+    return [
+        (f"LCR_{n}_{variable.name}", safe(variable.read(route)))
+        for n, route in enumerate(routes, 1)
+        for variable in ROUTE_VARIABLES
+    ]

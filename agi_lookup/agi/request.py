@@ -1,14 +1,14 @@
 """From an AGI environment to what the dialplan asks: the arguments, checked. A refusal fails open, it only is no lookup.
 
-`lookup,NUMBER,UNIQUEID,TOKEN[,key=value...]`: the echo of the channel's UNIQUEID and the shared token come last of the fixed ones,
-behind everything that a SIP caller can influence, so that an environment forged through a SIP header cannot carry them.
+`NUMBER,UNIQUEID,TOKEN[,key=value...]`, as in `agi.result`: the echo of the channel's UNIQUEID and the shared token come last of the
+fixed ones, behind everything that a SIP caller can influence, so that an environment forged through a SIP header cannot carry them.
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from agi_lookup.agi.wire import Environment
 from agi_lookup.call import CallRequest
@@ -38,13 +38,32 @@ def parse_request(environment: Environment, *, token: str, profiles: Collection[
     """Raises `AgiRefused`."""
     if environment.script != "lookup":
         raise AgiRefused("unknown_script")
+    values = environment.values
     return parse_arguments(
-        environment.args, uniqueid=environment.values["agi_uniqueid"], token=token, profiles=profiles
+        environment.args,
+        uniqueid=values["agi_uniqueid"],
+        caller=values["agi_accountcode"] or endpoint(values["agi_channel"]),
+        token=token,
+        profiles=profiles,
     )
 
 
-def parse_arguments(args: tuple[str, ...], *, uniqueid: str, token: str, profiles: Collection[str]) -> CallRequest:
-    """Raises `AgiRefused`; the token is compared in constant time."""
+def endpoint(channel: str) -> str:
+    """`PJSIP/alice-00000001` -> `PJSIP/alice`. A Local channel is named by what was dialled, which is no caller: its context is."""
+    name = channel.rpartition("-")[0]
+    return f"Local/{name.rpartition('@')[2]}" if name.startswith("Local/") else name
+
+
+def parse_arguments(
+    args: tuple[str, ...], *, uniqueid: str, token: str, profiles: Collection[str], caller: str = ""
+) -> CallRequest:
+    """Raises `AgiRefused`."""
+    dialled, channel, options = authenticate(args, uniqueid=uniqueid, token=token)
+    return CallRequest(dialled, channel=channel, caller=caller, **parse_options(options, profiles))
+
+
+def authenticate(args: tuple[str, ...], *, uniqueid: str, token: str) -> tuple[str, str, tuple[str, ...]]:
+    """What was dialled, the channel as text, the options. Raises `AgiRefused`; the token is compared in constant time."""
     if len(args) < 3:
         raise AgiRefused("missing_argument")
     dialled, echoed, given = args[:3]
@@ -54,17 +73,25 @@ def parse_arguments(args: tuple[str, ...], *, uniqueid: str, token: str, profile
         raise AgiRefused("wrong_token")
     if len(dialled) > MAX_DIALLED_CHARS:
         raise AgiRefused("too_long")
-    channel = uniqueid.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return CallRequest(dialled, channel=channel, **parse_options(args[3:], profiles))
+    return dialled, uniqueid.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"), args[3:]
 
 
 def parse_options(args: Iterable[str], profiles: Collection[str]) -> dict[str, Any]:
     """`key=value` strings as `CallRequest` fields. Raises `AgiRefused`."""
+    return read_options(args, _OPTIONS, profiles)
+
+
+Reader: TypeAlias = Callable[[str], tuple[str, object]]
+"""An option's value as the field that it stands for. Raises `AgiRefused`."""
+
+
+def read_options(args: Iterable[str], readers: Mapping[str, Reader], profiles: Collection[str]) -> dict[str, Any]:
+    """Fields by name; the profile is always there, and one of `profiles`. Raises `AgiRefused`."""
     options: dict[str, Any] = {"profile": "default"}
     seen: set[str] = set()
     for arg in args:
         key, equals, value = arg.partition("=")
-        read = _OPTIONS.get(key)
+        read = readers.get(key)
         if read is None or not equals:
             raise AgiRefused("unknown_option")
         if key in seen:
@@ -77,7 +104,7 @@ def parse_options(args: Iterable[str], profiles: Collection[str]) -> dict[str, A
     return options
 
 
-def _profile(value: str) -> tuple[str, object]:
+def read_profile(value: str) -> tuple[str, object]:
     return "profile", value
 
 
@@ -99,8 +126,8 @@ def _fresh(value: str) -> tuple[str, object]:
     return "fresh", value == "yes"
 
 
-_OPTIONS: Final[Mapping[str, Callable[[str], tuple[str, object]]]] = {
-    "profile": _profile,
+_OPTIONS: Final[Mapping[str, Reader]] = {
+    "profile": read_profile,
     "need": _need,
     "timeout_ms": _timeout,
     "fresh": _fresh,

@@ -6,11 +6,17 @@ It owns the socket and the wire, and nothing else: what to answer comes from `Ho
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, Literal, Protocol, TypeAlias, cast
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, Final, Literal, Protocol, TypeAlias, cast
 
 from agi_lookup.agi.request import AgiRefused
 from agi_lookup.agi.wire import FAILURE, AgiParser, AgiProtocolError, Environment, Hangup, Reply
+
+_NO_CONTEXT: Final = Context()
+"""Of all calls: a copy for each, and a name, would be 0.2 KiB of what a waiting call costs."""
+
+_NO_LINES: Final[list[bytes]] = []
 
 Expected: TypeAlias = Literal["environment", "reply"]
 
@@ -21,12 +27,14 @@ class Host(Protocol):
     def admit(self, session: AgiSession, peer: str) -> str:
         """Empty, or the stable word why this connection is not served."""
 
-    def started(self) -> float:
+    def started(self, connection: asyncio.BaseTransport) -> float:
         """When the connection that is being accepted was made, as near as can be told (loop seconds)."""
 
-    def answer(self, environment: Environment, started: float) -> Coroutine[Any, Any, list[bytes]]:
-        """Raises `AgiRefused` at once, or gives the work whose result is the lines to send, whatever breaks. No lines: the time is
-        over. The environment is not held while the work waits: it is the bulk of a waiting call's memory."""
+    def answer(self, session: AgiSession, environment: Environment, started: float) -> Coroutine[Any, Any, None]:
+        """Raises `AgiRefused` at once, or gives the work that ends in `session.say`, whatever breaks.
+
+        The environment is not held while the work waits: it is the bulk of a waiting call's memory.
+        """
 
     def expect(self, session: AgiSession, what: Expected) -> None:
         """The peer now owes us this; when it is overdue the host aborts the session."""
@@ -35,6 +43,8 @@ class Host(Protocol):
         """The peer owes us nothing for now."""
 
     def refused(self, why: str) -> None: ...
+    def bug(self, where: str) -> None:
+        """While the exception is being handled."""
 
     def left(self, session: AgiSession) -> None: ...
 
@@ -42,14 +52,15 @@ class Host(Protocol):
 class AgiSession(asyncio.Protocol):
     """Always ends: by its own close, by the peer, or by the host when the peer is overdue."""
 
-    __slots__ = ("_host", "_lines", "_parser", "_started", "_task", "_transport", "peer")
+    __slots__ = ("_accepted", "_host", "_lines", "_parser", "_started", "_task", "_transport", "peer")
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._parser: AgiParser | None = None
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
-        self._lines: list[bytes] = []
+        self._lines = _NO_LINES
+        self._accepted: Callable[[], None] | None = None
         self._started = 0.0
         self.peer = ""
 
@@ -61,7 +72,7 @@ class AgiSession(asyncio.Protocol):
             self._refuse(why)
             return
         self._parser = AgiParser()
-        self._started = self._host.started()
+        self._started = self._host.started(transport)
         self._host.expect(self, "environment")
 
     def data_received(self, data: bytes) -> None:
@@ -73,20 +84,26 @@ class AgiSession(asyncio.Protocol):
                 self._on_event(event)
         except (AgiProtocolError, AgiRefused) as error:
             self._refuse(error.code)
+        except Exception:  # noqa: BLE001 - counted and logged by the host: a session that is told nothing would hold its call
+            self._host.bug("session")
+            self._fail()
 
     def _on_event(self, event: Environment | Reply | Hangup) -> None:
         match event:
             case Environment():
                 self._host.met(self)
-                answering = self._answer(self._host.answer(event, self._started))
-                self._task = asyncio.get_running_loop().create_task(answering)
+                answering = self._host.answer(self, event, self._started)
+                loop = asyncio.get_running_loop()
+                self._task = loop.create_task(answering, name="call", context=_NO_CONTEXT)
             case Reply():
                 self._next_line()
             case Hangup():
                 self._end()
 
-    async def _answer(self, lines: Coroutine[Any, Any, list[bytes]]) -> None:
-        self._lines = await lines
+    def say(self, lines: list[bytes], accepted: Callable[[], None] | None = None) -> None:
+        """The answer. No lines: the time for one is over. `accepted` is called when Asterisk has taken all of it."""
+        self._lines = lines
+        self._accepted = accepted
         self._task = None
         if self._lines:
             self._next_line()
@@ -98,7 +115,10 @@ class AgiSession(asyncio.Protocol):
         if self._parser is None or self._transport is None:
             return
         if not self._lines:
+            accepted = self._accepted
             self._end()
+            if accepted is not None:
+                accepted()
             return
         self._host.expect(self, "reply")
         self._parser.command_sent()

@@ -12,7 +12,7 @@ import rich_click as click
 @click.option("--quick", is_flag=True, help="A few seconds in all: counts mean something, times little.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(*, duration_s: float, repeat: int, concurrency: int, quick: bool, as_json: bool) -> None:
-    """Measure this machine: our server beside a constant responder and beside pyst2, slow lookups, a full cache.
+    """Measure this machine: our server beside a constant responder and pyst2, slow lookups, a full cache, providers' limits.
 
     Starts everything it needs on free ports of 127.0.0.1 and ends it; the running server and its cache are not touched.
     Exit status: 0 when every goal is met, 1 when one is missed. Run it on a machine that does nothing else.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import rich_click as click
+
+from agi_lookup.cli.bulk import as_text, asked_options, look_all_up, outcome, rows_of, scan, summary
+from agi_lookup.domain.wording import counted
 
 if TYPE_CHECKING:
     from agi_lookup.cache.sqlite import SqliteTier
@@ -57,11 +60,11 @@ def get(named: Path | None, number: str, profile: str, as_json: bool) -> None:
     from agi_lookup.oneoff import read_config
 
     config = read_config(named)
-    entries = asyncio.run(_get(config, _e164(config, number, profile)))
+    entries = asyncio.run(_get(config, as_e164(config, number, profile)))
     if as_json:
         click.echo(json.dumps({"entries": entries}))
     for entry in () if as_json else entries:
-        click.echo("\n".join(f"{name:<12} {value}" for name, value in entry.items()) + "\n")
+        click.echo("\n".join(_entry_lines(entry)) + "\n")
     sys.exit(0 if entries else 1)
 
 
@@ -71,22 +74,19 @@ def get(named: Path | None, number: str, profile: str, as_json: bool) -> None:
 @as_json_option
 @click.pass_obj
 def forget(named: Path | None, number: str, profile: str, as_json: bool) -> None:
-    """Erase a number everywhere. Exit status 1 when nothing was known of it."""
-    import asyncio
+    """Erase a number from cache, shared tier and call log; other instances are to be asked, too. Exit status 1: none was known."""
     import json
     import sys
 
-    from agi_lookup.oneoff import read_config, server_runs
-    from agi_lookup.web.client import ask
+    from agi_lookup.oneoff import read_config
 
     config = read_config(named)
-    e164 = _e164(config, number, profile)
-    if server_runs(config):
-        gone = int(ask(config.http, "DELETE", "cache", e164, timeout_s=10.0)["forgotten"])
-    else:
-        gone = asyncio.run(_forget(config, e164))
-    click.echo(json.dumps({"forgotten": gone}) if as_json else f"{gone} entries forgotten")
-    sys.exit(0 if gone else 1)
+    e164 = as_e164(config, number, profile)
+    gone = forgotten(config, e164)
+    calls = f", {counted(gone['calls'], 'call')}" if "calls" in gone else ""
+    entries = counted(gone["forgotten"], "entry", "entries")
+    click.echo(json.dumps(gone) if as_json else f"{entries} forgotten{calls}")
+    sys.exit(0 if any(gone.values()) else 1)
 
 
 @command.command("export")
@@ -99,7 +99,7 @@ def export(named: Path | None, file: IO[bytes]) -> None:
     from agi_lookup.oneoff import read_config
 
     count = asyncio.run(_export(read_config(named), file))
-    click.echo(f"{count} entries exported", err=True)
+    click.echo(f"{counted(count, 'entry', 'entries')} exported", err=True)
 
 
 @command.command("import")
@@ -122,7 +122,29 @@ def import_(named: Path | None, file: IO[bytes], as_json: bool) -> None:
     click.echo(json.dumps(shown) if as_json else f"{done.lines} entries read, {done.kept} of them new or newer")
 
 
-def _e164(config: Config, number: str, profile: str) -> str:
+@command.command("warm")
+@asked_options
+@click.pass_obj
+def warm(named: Path | None, /, file: Path, as_json: bool, **asked: Any) -> None:
+    """Look up what the cache does not know of the numbers in IN.csv, so that calls find it there.
+
+    May be ended and started again at any time: what the cache holds by then is not asked for. Exit status 1: rows are open.
+    """
+    import json
+    import sys
+
+    from agi_lookup.bulk.rows import Unkept
+    from agi_lookup.oneoff import read_config
+
+    config = read_config(named)
+    rows = rows_of(config, scan(file, asked), asked["profile"])
+    stopped = look_all_up(config, rows, Unkept(), asked | {"fresh": False})
+    shown = summary(rows.totals, stopped)
+    click.echo(json.dumps(shown) if as_json else as_text(shown))
+    sys.exit(outcome(rows.totals, stopped, "what is known is cached"))
+
+
+def as_e164(config: Config, number: str, profile: str) -> str:
     """Raises `ConfigError` for a number or profile that is none."""
     from agi_lookup.domain.errors import ConfigError, NumberError
     from agi_lookup.domain.number import normalise
@@ -138,14 +160,28 @@ def _e164(config: Config, number: str, profile: str) -> str:
     return e164
 
 
+def _entry_lines(entry: dict[str, Any]) -> Iterator[str]:
+    """Times for people, and of what was said only what is known."""
+    from datetime import UTC, datetime
+
+    for name, value in entry.items():
+        if name.endswith(("_at", "_until")):
+            yield f"{name:<12} {datetime.fromtimestamp(value, UTC).strftime('%Y-%m-%d %H:%M:%SZ')}"
+        elif name != "body":
+            yield f"{name:<12} {value}"
+    for name, value in entry["body"].items():
+        if value not in (None, "unknown"):
+            yield f"{name:<12} {value}"
+
+
 @asynccontextmanager
 async def _disk(config: Config) -> AsyncIterator[SqliteTier]:
     """The cache on disk, with its trouble as `OutsideError`."""
     import time
 
     from agi_lookup.cache.sqlite import Mode, SqliteTier
+    from agi_lookup.cache.sqlite.file import CACHE_FILE
     from agi_lookup.domain.errors import CacheError, ConfigError, OutsideError
-    from agi_lookup.wiring import CACHE_FILE
 
     if not config.cache.disk:
         raise ConfigError("cache.disk is off: nothing is remembered between processes")
@@ -181,9 +217,44 @@ async def _get(config: Config, e164: str) -> list[dict[str, Any]]:
         return [json.loads(to_line(entry)) for entry in (await disk.get(e164)).values()]
 
 
-async def _forget(config: Config, e164: str) -> int:
-    async with _disk(config) as disk:
-        return await disk.forget(e164)
+def forgotten(config: Config, e164: str) -> dict[str, int]:
+    """Erase a number, by the server where one runs; how much there was, by where."""
+    import asyncio
+
+    from agi_lookup.oneoff import server_runs
+    from agi_lookup.web.client import ask
+
+    if server_runs(config):
+        gone: dict[str, int] = ask(config.http, "DELETE", "cache", e164, timeout_s=10.0)
+        return gone
+    return asyncio.run(_forget_in_files(config, e164))
+
+
+async def _forget_in_files(config: Config, e164: str) -> dict[str, int]:
+    """On disk, in the shared tier, and in the call log."""
+    import asyncio
+
+    from agi_lookup import wiring
+    from agi_lookup.cache.sqlite import Mode
+    from agi_lookup.calls.file import CALLS_FILE
+    from agi_lookup.domain.errors import CacheError, ConfigError, OutsideError
+    from agi_lookup.metrics import Metrics
+
+    if not config.cache.disk and config.cache.shared is None:
+        raise ConfigError("cache.disk is off: nothing is remembered between processes")
+    alarms: list[str] = []
+    metrics = Metrics(lambda code, detail: alarms.append(f"{code}: {detail}"))
+    cache = await wiring.open_cache(config, metrics, Mode.TOOL)
+    calls = wiring.open_calls(config, metrics) if (config.state_dir / CALLS_FILE).exists() else None
+    try:
+        gone = {"forgotten": await cache.forget(e164)}
+        return gone | ({"calls": await asyncio.to_thread(calls.forget, e164)} if calls is not None else {})
+    except CacheError as error:
+        raise OutsideError("; ".join([str(error), *alarms])) from None
+    finally:
+        await cache.close()
+        if calls is not None:
+            calls.close()
 
 
 async def _export(config: Config, file: IO[bytes]) -> int:

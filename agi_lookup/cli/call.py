@@ -61,7 +61,7 @@ def _target(named: Path | None, agi: str | None, token: str | None) -> Target:
         except ConfigError:
             return Target("127.0.0.1", DEFAULT_PORT, token or "-")
         config = configuration.read(path)
-        host = _reachable(config.server.host)
+        host = configuration.reachable(config.server.host)
         known = config.server.token.get_secret_value() if config.server.token else "-"
         return Target(host, config.server.port, token or known, config.variables.prefix)
     address = agi.removeprefix("agi://").partition("/")[0]
@@ -71,19 +71,6 @@ def _target(named: Path | None, agi: str | None, token: str | None) -> Target:
     if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise click.BadParameter("expected HOST or HOST:PORT", param_hint="--agi")
     return Target(host.strip("[]"), int(port), token or "-")
-
-
-def _reachable(host: str) -> str:
-    """Where to call a server that listens everywhere."""
-    import ipaddress
-
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if not address.is_unspecified:
-        return host
-    return "127.0.0.1" if address.version == 4 else "::1"
 
 
 def _play(

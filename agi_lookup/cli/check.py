@@ -21,31 +21,30 @@ def command(named: Path | None, as_json: bool) -> None:
     import sys
 
     from agi_lookup import config as configuration
+    from agi_lookup.doctor import settings
     from agi_lookup.domain.errors import ConfigError
 
     path = configuration.find(named)
     try:
         config = configuration.read(path)
         asyncio.run(_build(config))
+        notes = settings.notes(config)
     except ConfigError as error:
         if not as_json:
             raise
         click.echo(json.dumps({"file": str(path), "ok": False, "problems": str(error).splitlines()}))
         sys.exit(2)
     if as_json:
-        click.echo(json.dumps({"file": str(path), "ok": True, "problems": []}))
+        click.echo(json.dumps({"file": str(path), "ok": True, "problems": [], "notes": notes}))
     else:
+        for note in notes:
+            click.echo(f"note: {note}", err=True)
         click.echo(f"{path}: good ({len(config.profiles)} profiles, {len(config.providers)} providers)")
 
 
 async def _build(config: Config) -> None:
-    """Build all that the config names (tables, providers), with a cache in memory."""
-    from agi_lookup import wiring
-    from agi_lookup.cache.sqlite import Mode
-    from agi_lookup.metrics import Metrics
+    """Raises `ConfigError`."""
+    from agi_lookup.doctor.settings import built
 
-    memory_only = config.model_copy(update={"cache": config.cache.model_copy(update={"disk": False})})
-    core = await wiring.open_core(memory_only, Metrics(), Mode.TOOL)
-    generation = wiring.build(memory_only, core)
-    await generation.close()
-    await core.close(0.0)
+    async with built(config):
+        pass

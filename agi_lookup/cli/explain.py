@@ -33,7 +33,40 @@ def command(named: Path | None, number: str, profile: str, timeout_ms: int | Non
 
 def _steps(shown: dict[str, Any]) -> str:
     lines = [f"{step['step']:<12} {step['ms']:>9.3f} ms  {step['result']}" for step in shown["steps"]]
+    lines += [f"  {one['facet']:<23} {one['state']:<14} {_entry(one)}".rstrip() for one in shown["cached"]]
+    lines += [f"  {gate['provider']:<23} {gate['state']:<14} {_gate(gate)}" for gate in shown["gates"]]
     for attempt in shown["attempts"]:
-        cost = f", {attempt['cost']} {attempt['currency']}" if attempt["cost"] else ""
+        cost = f", {attempt['cost']} {attempt['currency']}" if attempt["currency"] else ""
         lines.append(f"  {attempt['provider']:<10} {attempt['ms']:>9.3f} ms  {attempt['result']}{cost}")
+    lines += [f"  {rule['rule']:<23} {rule['action']:<14} matches: {rule['matches']}" for rule in shown["rules"]]
+    for one in shown["candidates"]:
+        rate = f"{one['kind']} {one['key']} at {one['cost'] or '-'}" if one["kind"] else ""
+        lines.append(f"  {one['vendor']:<10} {one['trunk'] or '-':<12} {one['fate']:<14} {rate}".rstrip())
     return "\n".join(lines)
+
+
+def _entry(one: dict[str, Any]) -> str:
+    if one["age_s"] is None:
+        return ""
+    return f"{one['outcome']}, {one['age_s']} s old, by {one['provider']}, {'in' if one['memory'] else 'not in'} memory"
+
+
+def _gate(gate: dict[str, Any]) -> str:
+    """All that may hold a request back."""
+    words = [f"{gate['in_use']} of {gate['limit']} connections in use", f"{gate['waiting']} waiting"]
+    if gate["why"]:
+        lasts = "until something is done" if gate["for_s"] is None else f"for {gate['for_s']:.0f} s"
+        words.insert(0, f"{gate['why']} {lasts}")
+    if gate["next_in_s"]:
+        words.append(f"next request in {gate['next_in_s']:.1f} s")
+    if gate["network_for_s"]:
+        words.append(f"its network is held back for {gate['network_for_s']:.0f} s")
+    if gate["refused"]:
+        words.append(f"not for this number: {gate['refused']}")
+    if not gate["in_call"]:
+        words.append("no call waits for it")
+    words += [
+        f"{cap['left']} of {cap['cap']} {cap['currency']} left in {cap['seconds']} s ({cap['of']})"
+        for cap in gate["caps"]
+    ]
+    return ", ".join(words)

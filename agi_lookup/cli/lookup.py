@@ -9,6 +9,7 @@ import rich_click as click
 
 if TYPE_CHECKING:
     from agi_lookup.config import Config
+    from agi_lookup.wiring import Core, Generation
 
 
 NEGATIVE: Final = frozenset({"BADNUMBER", "TIMEOUT", "DEGRADED"})
@@ -67,18 +68,23 @@ async def look_all_up(
             await asyncio.to_thread(ask, config.http, "GET", what, number, timeout_s=15.0, **query)
             for number in numbers
         ]
-    async with opened(config) as (_, generation):
-        return await asyncio.gather(*(_look_up(generation.kit, n, options, provider, what) for n in numbers))
+    async with opened(config) as (core, generation):
+        return await asyncio.gather(*(_look_up(core, generation, n, options, provider, what) for n in numbers))
 
 
-async def _look_up(kit: Any, number: str, options: dict[str, str], provider: str | None, what: str) -> dict[str, Any]:
+async def _look_up(
+    core: Core, generation: Generation, number: str, options: dict[str, str], provider: str | None, what: str
+) -> dict[str, Any]:
     from agi_lookup.agi.request import parse_options
     from agi_lookup.call import CallRequest
-    from agi_lookup.report import explain_json, look_up, lookup_json
+    from agi_lookup.explain import explained
+    from agi_lookup.report import look_up, lookup_json
 
-    fields = parse_options([f"{key}={value}" for key, value in options.items()], kit.profiles)
-    report = await look_up(CallRequest(number, provider=provider, **fields), kit)
-    return lookup_json(report) if what == "lookup" else explain_json(report)
+    fields = parse_options([f"{key}={value}" for key, value in options.items()], generation.kit.profiles)
+    request = CallRequest(number, provider=provider, **fields)
+    if what == "explain":
+        return await explained(request, core, generation)
+    return lookup_json(await look_up(request, generation.kit))
 
 
 def as_text(shown: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -24,13 +23,8 @@ RATE = click.FloatRange(0, 1)
 @click.option("--error-rate", type=RATE, default=0, help="Share of requests that get HTTP 500.")
 @click.option("--drop-rate", type=RATE, default=0, help="Share of replies that are lost, and charged.")
 @click.option(
-    "--max-numbers", type=click.IntRange(1), default=100, show_default=True, help="In one request; NPL says 10 and 100."
+    "--limit", "limits", multiple=True, metavar="VENDOR.NAME=VALUE", help="Of an account: npl.max_connections=1."
 )
-@click.option(
-    "--max-connections", type=click.IntRange(0), default=5, show_default=True, help="At once; NPL says 1 and 5, 0: any."
-)
-@click.option("--credit", type=click.IntRange(0), default=1_000_000, show_default=True, help="On the account.")
-@click.option("--recorded", is_flag=True, help="Give recorded numbers their recorded replies.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(*, host: str, port: int, only_config: bool, as_json: bool, **asked: Any) -> None:
     """Run all provider simulators on one port, with faults and a bill. Ctrl-C ends it and prints the bill.
@@ -39,13 +33,17 @@ def command(*, host: str, port: int, only_config: bool, as_json: bool, **asked: 
     06 inconclusive, 09 landline, 20 slow, 21 never answers, 22 cut off, 23 HTTP 500 ... The state is at /_sim/bill and
     /_sim/journal, faults change by POST to /_sim/faults, POST to /_sim/reset starts over.
     """
+    import json
+
     import uvloop
+    import yaml
 
     from agi_lookup.domain.errors import OutsideError
     from agi_lookup.sim.vendors import print_config
 
     if only_config:
-        click.echo(print_config(f"http://{host}:{port}"), nl=False)
+        blocks = print_config(f"http://{host}:{port}")
+        click.echo(json.dumps(yaml.safe_load(blocks)) if as_json else blocks.rstrip())
         return
     try:
         uvloop.run(_run(_simulator(asked), host, port, as_json=as_json))
@@ -55,11 +53,10 @@ def command(*, host: str, port: int, only_config: bool, as_json: bool, **asked: 
 
 def _simulator(asked: dict[str, Any]) -> Simulator:
     from agi_lookup.sim.delivery import Faults
-    from agi_lookup.sim.npl import NplOptions
-    from agi_lookup.sim.vendors import Simulator
+    from agi_lookup.sim.vendors import Simulator, limits_of
 
     return Simulator(
-        npl=NplOptions(asked["max_numbers"], asked["max_connections"], Decimal(asked["credit"]), asked["recorded"]),
+        **limits_of(asked["limits"]),
         faults=Faults(
             latency_ms=asked["latency_ms"],
             slow_s=asked["slow_s"],

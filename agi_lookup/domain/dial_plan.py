@@ -19,7 +19,7 @@ _DIGITS_OF: Final = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]"}
 _NEVER: Final = r"(?!)"
 
 
-def _country(code: str) -> str:
+def known_country(code: str) -> str:
     if code not in phonenumbers.SUPPORTED_REGIONS:
         raise ValueError(
             "not a country that the numbering plan knows; use two capital letters of ISO 3166-1, such as GB"
@@ -59,7 +59,7 @@ class DialPlan(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    country: Annotated[str, AfterValidator(_country)] = Field(description="home country, ISO 3166-1 alpha-2")
+    country: Annotated[str, AfterValidator(known_country)] = Field(description="home country, ISO 3166-1 alpha-2")
     outside_line: tuple[Digits, ...] = Field(
         default=(), description="digits for an outside line, dialled before all else"
     )

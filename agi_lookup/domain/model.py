@@ -7,6 +7,7 @@ Times are Unix seconds. MCC and MNC are strings: "01" is neither "1" nor "001".
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -181,6 +182,7 @@ class LookupAnswer:
     currency: str | None = None
     balance_after: Decimal | None = None
     raw_code: str = ""
+    fresh_s: float | None = None  # the source's own word on how long it may be kept, from when it came: a DNS TTL
 
     def __repr__(self) -> str:
         return f"LookupAnswer({mask(self.number)}, {self.provider}, {self.method})"
@@ -194,6 +196,12 @@ class LookupQuery:
     facets: frozenset[Facet]
     fresh: bool = False
     provider: str | None = None  # ask only this one
+    profile: str = ""  # on whose account
+    caller: str = ""  # who causes it; may be a number: shown nowhere
+    patient: bool = False  # no call waits: calls go first
+
+    def __repr__(self) -> str:
+        return f"LookupQuery({self.number!r}, {self.profile})"
 
 
 T = TypeVar("T")
@@ -266,6 +274,45 @@ ALLOW: Final = Verdict()
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """One way for a call to go, in the order in which they are to be tried."""
+
+    trunk: str
+    dial: str  # what to put into `Dial()`
+    rate: Decimal  # expected cost a minute, connect fee and increments included
+    currency: str
+    why: str  # a few words: what rate it was, and why it stands where it does
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """How a call over one trunk went, as the dialplan reports it."""
+
+    number: str  # E.164 with `+`
+    trunk: str
+    dialstatus: str  # Asterisk's DIALSTATUS
+    cause: int | None = None  # Q.850
+    sip_code: int | None = None  # the last response's, raw: Asterisk's cause alone hides who said no
+    pdd_ms: int | None = None  # until it rang or was answered; None: neither
+    billsec: int | None = None
+
+    @property
+    def answered(self) -> bool:
+        return self.dialstatus == "ANSWER"
+
+    @property
+    def rang(self) -> bool:
+        return self.pdd_ms is not None
+
+    def __repr__(self) -> str:
+        return f"CallResult({mask(self.number)}, {self.trunk}, {self.dialstatus})"
+
+
+def _unheard(_now: float) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """Everything that a call is told. Fails open: a `Decision` made of a status alone allows the call."""
 
@@ -274,6 +321,9 @@ class Decision:
     outcome: LookupOutcome = field(default_factory=LookupOutcome)
     verdict: Verdict = ALLOW
     error: str = ""
+    routes: tuple[Route, ...] = ()
+    accepted: Callable[[float], None] = field(default=_unheard, compare=False, repr=False)
+    """To be called when the dialplan has the routes; with the time, Unix seconds."""
 
 
 def mask(number: str) -> str:

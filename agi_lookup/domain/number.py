@@ -38,6 +38,7 @@ from agi_lookup.domain.reading import (
     international,
     is_short,
     is_valid,
+    longest_as_written,
     parse,
     short,
 )
@@ -76,6 +77,7 @@ class _Patterns(NamedTuple):
     outside: re.Pattern[str]
     carrier: re.Pattern[str]
     idd: re.Pattern[str]
+    longest_national: int  # digits of the longest number as the country writes its own
 
 
 @lru_cache(maxsize=64)
@@ -87,6 +89,7 @@ def _patterns(plan: DialPlan) -> _Patterns:
         outside=re.compile(one_of(plan.outside_line)),
         carrier=re.compile(one_of(map(digits_matching, plan.carrier_select))),
         idd=re.compile(plan.idd + "(?=[1-9])"),  # no calling code begins with 0
+        longest_national=longest_as_written(plan.country),
     )
 
 
@@ -103,6 +106,11 @@ def _normalise(dialled: str, plan: DialPlan) -> Number:
     if patterns.extension.fullmatch(text):
         return Number("", plan.country, kind=NumberClass.EXTENSION)
     return _best(_readings(text, plan, patterns))
+
+
+def forget_dialled() -> None:
+    """Whatever was dialled lately is read anew."""
+    _normalise.cache_clear()
 
 
 def _best(readings: Iterable[Reading]) -> Number:
@@ -154,11 +162,13 @@ def _home_readings(form: str, plan: DialPlan, patterns: _Patterns, *, behind_idd
     if patterns.short.fullmatch(form):
         yield short(form, plan.country)
         return
+    rivals = list(_rivals(form, plan))
+    if len(form) > patterns.longest_national:
+        yield from rivals
     # libphonenumber would strip the prefix: toll-free numbers of Bulgaria and Thailand begin with it
     national = (
         exact(plan.calling_code, form) if behind_idd else parse(form.removeprefix(plan.national or ""), plan.country)
     )
-    rivals = list(_rivals(form, plan))
     if rivals and not _is_written_so(national, form):
         yield from rivals
     yield describe(national)

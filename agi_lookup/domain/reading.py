@@ -14,9 +14,15 @@ from phonenumbers import (
     ShortNumberCost,
     ValidationResult,
 )
+from phonenumbers.phonenumberutil import _number_type_helper
+from phonenumbers.re_util import re_compile
 
 from agi_lookup.domain.errors import NumberError
 from agi_lookup.domain.model import Number, NumberClass, NumberType, Tri
+
+phonenumbers.enable_pattern_cache()
+"""The world has twice the patterns that Python's own cache of 512 holds: without this, a number of a country that was not asked
+about lately costs 1 ms of compiling. It keeps a pattern once used, at most some 3,000."""
 
 MIN_E164_DIGITS: Final = 7
 """ITU-T E.164 states no least; the shortest in use are Niue's and Saint Helena's, with four digits behind three."""
@@ -56,6 +62,8 @@ _PARSE_ERRORS: Final = {
 }
 _RETIRED_PREFIXES: Final = {52: re.compile("^(?:01|04[45]|1)")}
 """By calling code. Mexico dropped these from 2019 to 2020 (IFT), and address books still hold `+52 1 ...`."""
+
+_LITERAL_DIGITS: Final = re.compile(r"(?<!\\)[0-9]")  # of a format such as "0\\1 15-\\2": all but the groups
 
 Reading: TypeAlias = Number | NumberError
 
@@ -105,6 +113,20 @@ def short(form: str, country: str) -> Number:
     return Number("", country, _SHORT_TYPES.get(cost, NumberType.UNKNOWN), Tri.YES, kind=NumberClass.SHORT)
 
 
+def longest_as_written(country: str) -> int:
+    """Digits of the longest number as its country writes it: trunk prefix, and what else the form adds (Argentina's 15)."""
+    main = phonenumbers.region_code_for_country_code(phonenumbers.country_code_for_region(country))
+    lengths, added = [0], [0]
+    for region in {country, main}:  # small countries share the forms of the main one of their calling code
+        metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
+        if metadata is None or metadata.general_desc is None:
+            continue
+        lengths += [*metadata.general_desc.possible_length, *metadata.general_desc.possible_length_local_only]
+        forms = (f"{form.format}{form.national_prefix_formatting_rule or ''}" for form in metadata.number_format)
+        added += [len(_LITERAL_DIGITS.findall(form)) for form in forms]
+    return max(lengths) + max(added)
+
+
 def is_short(form: str, country: str) -> bool:
     return len(form) <= MAX_SHORT_DIGITS and phonenumbers.is_valid_short_number_for_region(
         _short_number(form, country), country
@@ -127,12 +149,11 @@ def describe(parsed: PhoneNumber | NumberError) -> Reading:
     digits = f"{parsed.country_code}{phonenumbers.national_significant_number(parsed)}"
     if not MIN_E164_DIGITS <= len(digits) <= MAX_E164_DIGITS:
         return NumberError("too_long" if len(digits) > MAX_E164_DIGITS else "too_short")
-    kind = _TYPES.get(phonenumbers.number_type(parsed), NumberType.UNKNOWN)
+    region, kind = _region_and_type(parsed)
     valid = kind is not NumberType.UNKNOWN
     length = ValidationResult.IS_POSSIBLE if valid else phonenumbers.is_possible_number_with_reason(parsed)
     if length == ValidationResult.IS_POSSIBLE_LOCAL_ONLY:
         return NumberError(NO_AREA_CODE)
-    region = phonenumbers.region_code_for_number(parsed)
     return Number(
         e164=f"+{digits}",
         country=None if region == GLOBAL_REGION else region,
@@ -142,6 +163,28 @@ def describe(parsed: PhoneNumber | NumberError) -> Reading:
         portable=_portable(kind, region),
         kind=_class(parsed.country_code, region),
     )
+
+
+def _region_and_type(parsed: PhoneNumber) -> tuple[str | None, NumberType]:
+    """As `phonenumbers.region_code_for_number` and `number_type`, which together match the number three times over."""
+    code, national = parsed.country_code or 0, phonenumbers.national_significant_number(parsed)
+    regions = COUNTRY_CODE_TO_REGION_CODE.get(code, ())
+    for region in regions:
+        metadata = phonenumbers.PhoneMetadata.metadata_for_region_or_calling_code(code, region)
+        if metadata is None:
+            continue
+        if len(regions) > 1 and metadata.leading_digits is not None:
+            if re_compile(metadata.leading_digits).match(national):
+                return region, _type_by(metadata, national)
+            continue
+        kind = _type_by(metadata, national)
+        if len(regions) == 1 or kind is not NumberType.UNKNOWN:
+            return region, kind
+    return None, NumberType.UNKNOWN
+
+
+def _type_by(metadata: phonenumbers.PhoneMetadata, national: str) -> NumberType:
+    return _TYPES.get(_number_type_helper(national, metadata), NumberType.UNKNOWN)
 
 
 def _without_retired_prefix(parsed: PhoneNumber) -> PhoneNumber:
