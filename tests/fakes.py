@@ -60,6 +60,7 @@ class FakeSource:
     name: str = "fake"
     kind: ClassVar[str] = "fake"
     provides: frozenset[Facet] = frozenset(Facet)
+    currency: str = "credits"
     gate: asyncio.Event | None = None
     requests: int = 0
     cancelled: int = 0
@@ -93,6 +94,9 @@ class FakeCache:
 
     def peek(self, number: str) -> Hits:
         return dict(self.entries.get(number, {}))
+
+    def may_tell(self, number: str) -> bool:
+        return True
 
     async def get(self, number: str, facets: frozenset[Facet]) -> Hits:
         self.reads += 1

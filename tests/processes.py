@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,16 @@ from typing import Any
 import yaml
 
 CLI = (sys.executable, "-m", "agi_lookup.cli.main")
-READY_S = 20.0
+READY_S = 60.0
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Below those that the system gives to whoever connects: one of these could be taken before it is listened on."""
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)  # whatever seeds `random`
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass
@@ -40,9 +43,10 @@ class Process:
         return self.popen.pid
 
     def lines(self, event: str) -> list[dict[str, Any]]:
-        """The log's lines of one event."""
+        """The log's lines of one event; the last may not be written to its end yet."""
         found = []
-        for line in self.log.read_text().splitlines():
+        whole, _, _ = self.log.read_text().rpartition("\n")
+        for line in whole.splitlines():
             if line.startswith("{"):
                 parsed: dict[str, Any] = json.loads(line)
                 if parsed.get("event") == event:

@@ -17,6 +17,8 @@ from tests.environments import lookup_environment
 from tests.processes import Process, Site, make_site
 from tests.test_daemon import bought, simulator
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 
 @pytest.fixture
 def npl(tmp_path: Path) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def test_get_shows_both_facets_with_their_origin(site: Site) -> None:
     assert {entry["provider"] for entry in entries} == {"npl"}
 
 
+def test_get_reads_as_text_with_times_for_people_and_nothing_that_is_not_known(site: Site) -> None:
+    text = site.cli("cache", "get", "447400123401").stdout
+
+    assert re.search(r"^observed_at  20[0-9-]{8} [0-9:]{8}Z$", text, re.MULTILINE)
+    assert re.search(r"^mcc          234$", text, re.MULTILINE)
+    assert "None" not in text
+    assert "{" not in text
+
+
 def test_get_of_an_unknown_number_is_a_negative_answer(site: Site) -> None:
     done = site.cli("cache", "get", "447400999999", "--json")
 
@@ -41,7 +51,7 @@ def test_get_of_an_unknown_number_is_a_negative_answer(site: Site) -> None:
 
 
 def test_forget_erases_one_number_and_no_other(site: Site) -> None:
-    assert site.json("cache", "forget", "447400123401") == {"forgotten": 2}
+    assert site.json("cache", "forget", "447400123401")["forgotten"] == 2
     assert site.json("cache", "get", "447400123401") == {"entries": []}
     assert len(site.json("cache", "get", "447400123403")["entries"]) == 2
     assert site.cli("cache", "forget", "447400123401").returncode == 1

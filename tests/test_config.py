@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from agi_lookup.cache.valkey.options import SharedOptions
 from agi_lookup.config import Config, ProfileOptions, find, read
 from agi_lookup.domain.errors import ConfigError
+from agi_lookup.lookup.hedge import HedgeOptions
 
 GOOD = """\
 state_dir: /tmp/x
@@ -195,9 +197,9 @@ def test_every_setting_that_the_annotated_config_mentions_exists(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """With every comment taken away that hides a setting, it is still a good config."""
-    for variable in ("NPL_USER", "NPL_PASSWORD", "AGI_LOOKUP_TOKEN", "AGI_LOOKUP_HTTP_TOKEN"):
-        monkeypatch.setenv(variable, "long-enough")
     annotated = (Path(__file__).parent.parent / "config" / "agi-lookup.yaml").read_text()
+    for variable in re.findall(r"env:([A-Z_]+)", annotated):
+        monkeypatch.setenv(variable, "long-enough-for-all")
     shown = "\n".join(
         line.replace("#", "", 1) if re.match(r"\s*#\S", line) else line for line in annotated.splitlines()
     )
@@ -207,5 +209,10 @@ def test_every_setting_that_the_annotated_config_mentions_exists(
     config = read(path)
 
     assert config.server == Config.model_fields["server"].default.model_copy(update={"token": config.server.token})
-    assert config.cache == Config.model_fields["cache"].default, "the comments show the defaults"
+    cache = config.cache.model_copy(update={"shared": None})
+    assert cache == Config.model_fields["cache"].default, "the comments show the defaults"
+    assert config.cache.shared is not None
+    assert config.cache.shared.timeout_ms == SharedOptions.model_fields["timeout_ms"].default
+    assert config.profiles["default"].hedge == HedgeOptions()
+    assert set(config.providers) == {"npl", "hlr", "checkmobi", "numberyo", "smspartner", "twilio", "ports", "enum"}
     assert config.profiles["default"].deadline_ms == ProfileOptions.model_fields["deadline_ms"].default

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -12,12 +14,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
 
+from agi_lookup import wiring
+from agi_lookup.cache.sqlite import Mode
+from agi_lookup.daemon import Daemon
+from agi_lookup.domain.model import Facet, LookupQuery, Number, NumberType, Tri
+from agi_lookup.lag import LagMeter
+from agi_lookup.metrics import Metrics
+from agi_lookup.providers.base import NumberResult, SourceOptions
+from agi_lookup.server import Server
+from tests.lookup.virtual_time import run
 from tests.processes import Process, Site, cli, free_port, make_site, running
+from tests.served import read_config
+
+NUMBER = Number("+33639980100", "FR", NumberType.MOBILE, Tri.YES)
 
 
 @contextmanager
@@ -50,7 +65,7 @@ def request(url: str, **headers: str) -> tuple[int, str]:
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=10)
     try:
-        connection.request("GET", parts.path, headers=headers)
+        connection.request("GET", parts._replace(scheme="", netloc="").geturl(), headers=headers)
         reply = connection.getresponse()
         return reply.status, reply.read().decode()
     finally:
@@ -163,6 +178,58 @@ def test_a_bad_reload_keeps_the_old_config_and_says_why(site: Site) -> None:
             assert site.call("447400123400")["LOOKUP_STATUS"] == "OK"
 
 
+class SlowDriver:
+    """Answers nothing, a minute later, and notes what was done to it while a lookup was under way."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.closed = self.closed_too_soon = False
+        self._under_way = False
+
+    async def run(self, lookup: Any, *, timeout_s: float) -> dict[str, NumberResult]:
+        lookup.close()
+        self._under_way = True
+        self.asked.set()
+        await asyncio.sleep(60.0)
+        self._under_way = False
+        return {}
+
+    async def close(self) -> None:
+        self.closed, self.closed_too_soon = True, self._under_way
+
+
+def test_a_reload_leaves_the_old_connections_to_the_lookups_that_still_wait(tmp_path: Path) -> None:
+    """O4: a wait in line, or for a webhook, is longer than any time-out."""
+
+    async def main() -> None:
+        providers = {"ported": {"kind": "ported_numbers", "timeout_s": 0.3}}
+        config = read_config(tmp_path, providers=providers)
+        core = await wiring.open_core(config, Metrics(), Mode.SERVER)
+        made: list[SlowDriver] = []
+
+        def make_driver(_options: SourceOptions) -> SlowDriver:
+            made.append(SlowDriver())
+            return made[-1]
+
+        daemon = Daemon(tmp_path / "agi-lookup.yaml", core, LagMeter(), make_driver)
+        daemon.generation = old = daemon.build(config)
+        daemon.attach(cast("Server", SimpleNamespace()))
+        deadline = asyncio.get_running_loop().time() + 120.0
+        query = LookupQuery(NUMBER, frozenset({Facet.IDENTITY}))
+        asking = asyncio.create_task(old.kit.profiles["default"].resolver.resolve(query, deadline=deadline))
+        await made[0].asked.wait()
+
+        daemon.reload()
+        await asking
+        await asyncio.sleep(2.0)
+
+        assert [(driver.closed, driver.closed_too_soon) for driver in made] == [(True, False), (False, False)]
+        await daemon.close()
+        await core.close(0.0)
+
+    run(main())
+
+
 def test_a_reload_says_what_needs_a_restart(site: Site) -> None:
     with site.serve() as server:
         site.data["server"]["port"] = free_port()
@@ -193,7 +260,7 @@ def test_a_port_in_use_is_one_clear_line(site: Site) -> None:
         done = site.cli("serve")
 
     assert done.returncode == 3
-    assert f"cannot listen on 127.0.0.1:{site.agi_port}" in done.stderr
+    assert f"cannot listen on 127.0.0.1:{site.agi_port} (Address already in use)" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -250,7 +317,7 @@ def test_the_api_wants_its_token_and_a_loopback_name(site: Site) -> None:
     """A6."""
     base = f"http://127.0.0.1:{site.http_port}"
     with site.serve():
-        assert request(f"{base}/api/v1/cache/447400123401", Host="evil.example")[0] == 401
+        assert request(f"{base}/api/v1/cache/447400123401", Host="evil.example")[0] == 403
     site.data["http"]["token"] = "t0ken-t0ken"
     site.write()
     with site.serve():
@@ -265,8 +332,8 @@ def test_another_sites_page_cannot_spend_through_the_operators_browser(site: Sit
     """A6."""
     url = f"http://127.0.0.1:{site.http_port}/api/v1/lookup/447400123401"
     with site.serve():
-        assert request(url, Origin="https://evil.example")[0] == 401
-        assert request(url, **{"Sec-Fetch-Site": "cross-site"})[0] == 401
+        assert request(url, Origin="https://evil.example")[0] == 403
+        assert request(url, **{"Sec-Fetch-Site": "cross-site"})[0] == 403
     assert bought(npl) == 0
 
 
@@ -329,7 +396,9 @@ def test_commands_without_a_server_keep_what_they_buy(site: Site, npl: str) -> N
     assert set(first) >= {"number", "status", "country", "type", "valid", "identity", "liveness", "source", "cache", "age_s",
                           "cost", "currency", "error", "ms"}  # fmt: skip
     assert (first["cost"], first["currency"]) == ("1.00", "credits")
-    assert [s["step"] for s in explained["steps"]] == ["emergency", "number", "lookup", "rules"]
+    assert [s["step"] for s in explained["steps"]] == [
+        "emergency", "number", "cache", "gates", "lookup", "routes", "rules"
+    ]  # fmt: skip
     assert bought(npl) == 1
 
 
@@ -376,3 +445,13 @@ def test_an_idle_server_leaves_no_file_open_to_others(site: Site) -> None:
     assert state.stat().st_mode & 0o777 == 0o700
     assert {f.stat().st_mode & 0o077 for f in state.iterdir()} == {0}
     assert os.access(state / "cache.sqlite", os.R_OK)
+
+
+def test_a_server_leaves_no_core_and_no_file_to_others(site: Site) -> None:
+    """S17: whatever the limits and the umask of who started it."""
+    with site.serve(("sh", "-c", 'umask 022; ulimit -c unlimited; exec "$@"', "sh")) as server:
+        limits = Path(f"/proc/{server.pid}/limits").read_text()
+        status = Path(f"/proc/{server.pid}/status").read_text()
+
+    assert re.search(r"^Max core file size +0 ", limits, re.MULTILINE)
+    assert re.search(r"^Umask:\s+0077$", status, re.MULTILINE)

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -162,6 +163,10 @@ def test_a_lifetime_of_zero_keeps_nothing() -> None:
     assert (entry.body, state(entry, NOW)) == (ALIVE, MISS)
 
 
+def earlier(entry: CacheEntry) -> CacheEntry:
+    return msgspec.structs.replace(entry, observed_at=entry.observed_at - 5)
+
+
 @pytest.mark.parametrize(
     ("new", "held", "after", "takes_its_place"),
     [
@@ -176,9 +181,28 @@ def test_a_lifetime_of_zero_keeps_nothing() -> None:
         (liveness(ABSENT), liveness(ALIVE), 0, True),
         (liveness(UNSAID), liveness(ABSENT), 0, False),
         (liveness(UNSAID), liveness(ABSENT), 10 * MINUTE, True),
+        (earlier(identity()), identity(), 0, False),  # a late answer, after a newer one has come
+        (earlier(identity()), identity(), 2 * DAY, True),
+        (earlier(liveness(ALIVE)), liveness(ABSENT), 0, False),
+        (earlier(identity()), identity(PARTLY), 0, True),
     ],
 )
-def test_what_says_less_never_hides_what_may_still_stand_in(
+def test_what_says_less_or_is_older_never_hides_what_may_still_stand_in(
     new: CacheEntry, held: CacheEntry | None, after: float, takes_its_place: bool
 ) -> None:
     assert supersedes(new, held, NOW + after) is takes_its_place
+
+
+@pytest.mark.parametrize(
+    ("fresh_s", "fresh_for"),
+    [(None, DAY), (300.0, 300.0), (0.0, 0.0), (40 * DAY, DAY)],
+    ids=["none", "short", "0", "long"],
+)
+def test_a_source_may_shorten_the_life_of_its_answer_and_never_lengthen_it(
+    fresh_s: float | None, fresh_for: float
+) -> None:
+    """A DNS TTL is an instruction. Past it a stale identity may still stand in while it is asked for again."""
+    entry = kept(replace(answer(KNOWN, None, now=NOW), fresh_s=fresh_s), Lifetimes(jitter=0))[Facet.IDENTITY]
+
+    assert entry.fresh_until == NOW + fresh_for
+    assert entry.stale_until > NOW + DAY

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Any
 
+import msgspec
 import pytest
 from cachetools import TTLCache
 
@@ -32,8 +34,12 @@ from agi_lookup.domain.model import (
     Status,
     Tri,
 )
-from agi_lookup.lookup.chain import Chain, ChainResult, Link, new_refusals
+from agi_lookup.lookup.chain import Chain, ChainResult, Step, new_refusals
 from agi_lookup.lookup.freshness import Lifetimes
+from agi_lookup.lookup.gates import Gates
+from agi_lookup.lookup.keep import Keeper
+from agi_lookup.lookup.line import Line
+from agi_lookup.lookup.link import Link
 from agi_lookup.lookup.resolver import REFRESH_PAUSE_S, Paying, Resolver
 from agi_lookup.lookup.singleflight import SingleFlight
 from tests.fakes import (
@@ -55,10 +61,22 @@ BOTH = frozenset(Facet)
 DOWN = ProviderUnavailable()
 
 
+def step(source: FakeSource, concurrency: int = 1000, **conditions: Any) -> Step:
+    line = Line(Gates(max_concurrency=concurrency), max_batch=1)
+    return Step(link=Link(source, source, line, timeout_s=10), facets=source.provides, **conditions)
+
+
 class World:
     """A resolver over fakes, with a clock that the test moves."""
 
-    def __init__(self, *sources: FakeSource, limit: int = 100, concurrency: int = 1000) -> None:
+    def __init__(
+        self,
+        *sources: FakeSource,
+        limit: int = 100,
+        concurrency: int = 1000,
+        steps: Sequence[Step] = (),
+        free: Collection[str] = (),
+    ) -> None:
         self.clock = Clock()
         self.overloaded = False
         self.cache = FakeCache()
@@ -66,18 +84,24 @@ class World:
         self.flights: SingleFlight[ChainResult] = SingleFlight(limit)
         for source in sources:
             source.clock = self.clock
-        links = [Link(s, s, timeout_s=10, max_concurrency=concurrency) for s in sources]
-        self.resolver = Resolver(
+        steps = steps or [step(source, concurrency=concurrency) for source in sources]
+        keeper = Keeper(
             cache=self.cache,
-            chain=Chain(links, new_refusals(self.clock), self.metrics, self.clock),
-            flights=self.flights,
-            plan=plan,
             complete=lambda identity: identity,
             lifetimes=Lifetimes(),
+            clock=self.clock,
+            spread=lambda: 0.0,
+        )
+        self.resolver = Resolver(
+            cache=self.cache,
+            chain=Chain(steps, new_refusals(self.clock), self.metrics, self.clock),
+            free=Chain([s for s in steps if s.link.name in free], new_refusals(self.clock), self.metrics, self.clock),
+            flights=self.flights,
+            plan=plan,
+            keeper=keeper,
             paying=Paying(),
             metrics=self.metrics,
             clock=self.clock,
-            spread=lambda: 0.0,
             refreshed=TTLCache(100, REFRESH_PAUSE_S, timer=self.clock),
             overloaded=lambda: self.overloaded,
         )
@@ -379,6 +403,48 @@ async def test_numbers_of_no_interest_are_not_paid_for(number: Number) -> None:
     assert outcome.status is Status.PARTIAL
 
 
+@pytest.mark.parametrize("name", ["toll free", "premium", "shared cost", "outside the plan's ranges"])
+async def test_numbers_that_are_not_paid_for_are_looked_up_where_that_is_free(name: str) -> None:
+    """B6: a new range is in the operator's own table before the numbering plan knows it."""
+    npl, table = source(answer()), source(answer(liveness=None), name="table")
+    world = World(npl, table, free=["table"])
+
+    first, second = await world.ask(NOT_PAID[name]), await world.ask(NOT_PAID[name], frozenset({Facet.IDENTITY}))
+
+    assert first.identity is not None
+    assert (first.identity.provider, first.identity.value) == ("table", KNOWN)
+    assert second.cache is CacheState.FRESH
+    assert (npl.requests, table.requests) == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["short code", "extension", "satellite", "impossible length"])
+async def test_what_can_be_nobodys_number_is_not_asked_about_even_where_that_is_free(name: str) -> None:
+    table = source(answer(), name="table")
+
+    await World(table, free=["table"]).ask(NOT_PAID[name])
+
+    assert table.requests == 0
+
+
+async def test_who_pays_for_a_number_does_not_take_a_free_lookup_for_all_that_can_be_known() -> None:
+    """Two profiles, one number, one moment."""
+    gate = asyncio.Event()
+    npl, table = source(answer()), source(ProviderNotCovered(), name="table", gate=gate)
+    world = World(table, npl, free=["table"])
+    number = NOT_PAID["premium"]
+    payer = replace(world.resolver, paying=Paying(frozenset(NumberType)))
+    deadline = asyncio.get_running_loop().time() + 5.0
+
+    frugal = asyncio.create_task(world.ask(number))
+    await asyncio.sleep(0)
+    paying = asyncio.create_task(payer.resolve(LookupQuery(number, BOTH), deadline=deadline))
+    await asyncio.sleep(0)
+    gate.set()
+
+    assert (await paying).status is Status.OK
+    assert (await frugal).status is Status.PARTIAL
+
+
 async def test_fresh_passes_by_the_cache_and_falls_back_on_it() -> None:
     npl = source(answer(), DOWN)
     world = World(npl)
@@ -433,13 +499,21 @@ async def test_no_second_source_is_asked_for_a_call_that_has_gone_on() -> None:
 
 
 async def test_sources_that_contradict_each_other_leave_liveness_unknown_now_and_from_the_cache() -> None:
-    """P19, B3: whichever is asked first."""
-    unnamed = answer(Identity(), DEAD), answer(KNOWN, ALIVE)
-    for first, second in (unnamed, (answer(PARTLY, ALIVE), answer(KNOWN, DEAD))):
-        world = World(source(first, name="a"), source(second, name="b"))
-        for outcome in (await world.ask(), await world.ask()):
-            assert outcome.liveness is not None
-            assert outcome.liveness.value == UNSAID
+    """P19, B3."""
+    world = World(source(answer(PARTLY, ALIVE), name="a"), source(answer(KNOWN, DEAD), name="b"))
+    for outcome in (await world.ask(), await world.ask()):
+        assert outcome.liveness is not None
+        assert outcome.liveness.value == UNSAID
+
+
+async def test_nobody_is_paid_for_the_network_of_a_number_that_is_nobodys() -> None:
+    """A confirmed answer falls through to no other source."""
+    first, second = source(answer(Identity(), DEAD), name="a"), source(answer(KNOWN, ALIVE), name="b")
+    outcome = await World(first, second).ask()
+
+    assert outcome.liveness is not None
+    assert outcome.liveness.value == DEAD
+    assert (first.requests, second.requests) == (1, 0)
 
 
 async def test_a_refresh_that_brings_nothing_is_not_bought_by_every_call() -> None:
@@ -546,3 +620,112 @@ async def test_the_plan_stands_in_for_an_empty_identity_from_the_cache_too() -> 
         assert outcome.identity is not None
         assert (outcome.identity.provider, outcome.identity.value.orig_carrier) == ("plan", "Issuer")
     assert second.cache is CacheState.FRESH
+
+
+async def test_a_source_behind_calls_fills_the_cache_and_no_call_waits_for_it() -> None:
+    """`in_call: false`: the first call goes on with what is known, the next one has the rest."""
+    ports, hooked = source(answer(KNOWN, None), name="ports"), source(name="hooked", gate=asyncio.Event())
+    ports.provides = frozenset({Facet.IDENTITY})
+    hooked.script = (answer(),)
+    world = World(steps=[step(ports), step(hooked, in_call=False)])
+    ports.clock = hooked.clock = world.clock
+
+    first = await world.ask()
+    assert (first.status, first.liveness) == (Status.PARTIAL, None)
+    assert first.identity is not None
+    assert hooked.gate is not None
+    hooked.gate.set()
+    await world.settle()
+    second = await world.ask()
+
+    assert second.status is Status.OK
+    assert (ports.requests, hooked.requests) == (1, 1)
+    for _ in range(3):
+        await world.ask()
+    assert hooked.requests == 1
+
+
+async def test_where_only_sources_behind_calls_exist_a_call_does_not_wait_at_all() -> None:
+    hooked = source(answer())
+    world = World(steps=[step(hooked, in_call=False)])
+    hooked.clock = world.clock
+
+    assert (await world.ask()).status is Status.PARTIAL
+    await world.settle()
+    assert (await world.ask()).status is Status.OK
+
+
+async def test_a_stale_identity_is_refreshed_in_the_flight_that_a_fresh_call_shares() -> None:
+    """C1: never paid twice, whoever started it."""
+    npl = source(answer(), gate=asyncio.Event())
+    world = World(npl)
+    assert npl.gate is not None
+    npl.gate.set()
+    await world.ask()
+    world.clock.now += 2 * 86_400
+    npl.gate.clear()
+    await world.ask(facets=frozenset({Facet.IDENTITY}))
+    fresh = asyncio.create_task(world.ask(facets=frozenset({Facet.IDENTITY}), fresh=True))
+    await asyncio.sleep(0.01)
+    npl.gate.set()
+
+    assert (await fresh).status is Status.OK
+    assert npl.requests == 2
+
+
+async def test_an_identity_that_is_stale_at_once_is_not_bought_by_every_call() -> None:
+    """B9: a source that says that its answer may not be kept (a DNS TTL of 0)."""
+    enum = source(replace(answer(liveness=None), fresh_s=0.0))
+    enum.provides = frozenset({Facet.IDENTITY})
+    world = World(enum)
+
+    for pause_s, requests in ((0, 1), (1, 1), (REFRESH_PAUSE_S - 2, 1), (2, 2), (1, 2)):
+        world.clock.now += pause_s
+        await world.ask(facets=frozenset({Facet.IDENTITY}))
+        await world.settle()
+        assert enum.requests == requests
+
+
+async def test_what_was_bought_for_a_call_puts_off_no_source_behind_calls() -> None:
+    ports, hooked = source(answer(KNOWN, None), name="ports"), source(answer(), name="hooked")
+    ports.provides = frozenset({Facet.IDENTITY})
+    world = World(steps=[step(ports), step(hooked, in_call=False)])
+    ports.clock = hooked.clock = world.clock
+    await world.ask(facets=frozenset({Facet.IDENTITY}))
+
+    await world.ask()
+    await world.settle()
+
+    assert (ports.requests, hooked.requests) == (1, 1)
+
+
+async def test_what_nobody_asks_for_is_never_refreshed() -> None:
+    """B9: a cache full of stale numbers costs nothing until a call comes for one of them."""
+    npl = source(answer())
+    world = World(npl)
+    await world.ask()
+    stale = world.cache.entries[NUMBER.e164]
+    for index in range(100):
+        e164 = f"+4477009001{index:02d}"
+        world.cache.entries[e164] = {f: msgspec.structs.replace(e, number=e164) for f, e in stale.items()}
+    world.clock.now += 2 * 86_400
+
+    for _ in range(3):
+        await world.ask(facets=frozenset({Facet.IDENTITY}))
+        await world.settle()
+
+    assert npl.requests == 2
+
+
+async def test_an_inconclusive_answer_does_not_replace_what_came_meanwhile() -> None:
+    """Two flights for one number: a person asks one provider, a call asks all."""
+    vague, good = source(answer(KNOWN, UNSAID), name="vague", gate=asyncio.Event()), source(answer(), name="good")
+    world = World(vague, good)
+    deadline = asyncio.get_running_loop().time() + 5.0
+    slow = asyncio.create_task(world.resolver.resolve(LookupQuery(NUMBER, BOTH, provider="vague"), deadline=deadline))
+    await asyncio.sleep(0.01)
+    await world.resolver.resolve(LookupQuery(NUMBER, BOTH, provider="good"), deadline=deadline)
+    assert vague.gate is not None
+    vague.gate.set()
+    await slow
+    assert world.cache.peek(NUMBER.e164)[Facet.LIVENESS].body == ALIVE

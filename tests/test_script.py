@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -118,6 +121,67 @@ def test_a_caller_who_hangs_up_leaves_no_traceback(site: Site, replies: bytes) -
 
     assert status == 1
     assert "Traceback" not in said
+
+
+REPORT = (
+    "result",
+    "+447400123401",
+    UNIQUEID,
+    "-",
+    "trunk=acme",
+    "dialstatus=ANSWER",
+    "cause=16",
+    "tech=200",
+    "billsec=12",
+)
+
+
+def result_status(site: Site, *args: str) -> str:
+    status, commands, said = play(site, *args)
+    assert (status, len(commands)) == (0, 1), said
+    return variables(commands[0])["LOOKUP_RESULT_STATUS"]
+
+
+def test_a_report_reaches_the_running_server(site: Site) -> None:
+    """It is the server that learns, as from a report over FastAGI; its call log shows it."""
+    site.data["calls"] = {"enabled": True}
+    site.write()
+    with site.serve() as server:
+        assert result_status(site, *REPORT) == "OK"
+        server.end()
+    with closing(sqlite3.connect(site.folder / "state" / "calls.sqlite")) as log:
+        assert log.execute("SELECT trunk, dialstatus, sip_code, billsec FROM result").fetchall() == [
+            ("acme", "ANSWER", 200, 12)
+        ]
+
+
+def test_a_report_without_a_server_teaches_nobody(site: Site) -> None:
+    """O1. What is learned is one process's: several that wrote it would undo each other's."""
+    assert result_status(site, *REPORT) == "DEGRADED"
+    assert not (site.folder / "state").exists()
+
+
+@pytest.mark.parametrize(("number", "status"), [("999", "EMERGENCY"), ("12ab", "BADNUMBER")])
+def test_a_report_of_no_ordinary_call_is_told_so(site: Site, number: str, status: str) -> None:
+    """B1."""
+    assert result_status(site, "result", number, *REPORT[2:]) == status
+
+
+def test_a_server_that_hangs_over_a_report_holds_the_call_no_longer_than_the_dialplan_would(site: Site) -> None:
+    """O2, F9: silent, or no server of ours."""
+    with closing(socket.create_server(("127.0.0.1", site.agi_port))):
+        assert result_status(site, *REPORT) == "DEGRADED"
+
+
+@pytest.mark.parametrize("forged", [("result",), REPORT[:4], (*REPORT[:3], "guess", *REPORT[4:]), (*REPORT, "more=1")])
+def test_a_report_that_cannot_be_trusted_commits_nothing(site: Site, forged: tuple[str, ...]) -> None:
+    """F23."""
+    assert play(site, *forged)[:2] == (1, [])
+
+
+def test_lookup_may_be_said(site: Site) -> None:
+    status, commands, _ = play(site, "lookup", "447400123400", UNIQUEID, "-")
+    assert (status, variables(commands[0])["LOOKUP_STATUS"]) == (0, "OK")
 
 
 def test_a_broken_config_commits_nothing_and_says_why(site: Site) -> None:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from agi_lookup.agi.wire import FAILURE
 from agi_lookup.call import CallKit, Profile
@@ -22,7 +23,7 @@ from agi_lookup.lag import LagMeter
 from agi_lookup.policy.rules import DeadNumbers, Mode, PolicyOptions, build
 from agi_lookup.server import Access, Limits, Server
 from agi_lookup.variables import VARIABLES, full_name
-from tests.environments import environment, lookup_environment
+from tests.environments import UNIQUEID, environment, lookup_environment
 from tests.fakes import DEAD, KNOWN, FakeMetrics
 
 LIMITS = Limits(1000, 1000, 0.3, 0.3)
@@ -92,7 +93,7 @@ async def serving(
     resolver = resolver or FakeResolver()
     profile = Profile("default", DialPlan(country="GB"), frozenset(Facet), timeout_s, resolver)
     policy = build(PolicyOptions(dead_numbers=DeadNumbers(mode=Mode.ENFORCE)))
-    kit = CallKit({"default": profile}, policy)
+    kit = CallKit({"default": profile}, policy, time.time)
     metrics, lag = FakeMetrics(), LagMeter()
     server = Server(kit, Access(networks, token, "LOOKUP_"), limits, metrics, lag)
     port = await server.start("127.0.0.1", 0)
@@ -276,6 +277,28 @@ async def test_a_source_outside_the_access_list_is_refused_before_a_byte_is_read
 
 
 @pytest.mark.parametrize(
+    ("version", "warned"),
+    [
+        ("13.38.3", True),
+        ("certified/13.21-cert6", True),
+        ("16.0.0", False),
+        ("22.10.1", False),
+        ("GIT-master-1234567", False),
+        ("", False),
+    ],
+)
+async def test_an_asterisk_that_is_too_old_is_answered_and_said_once(version: str, *, warned: bool) -> None:
+    """S5."""
+    data = environment("447400123456", UNIQUEID, "-", changes={"agi_version": version})
+    with capture_logs() as lines:
+        async with serving() as running:
+            answers = [variables((await running.call(data))[0]) for _ in range(2)]
+
+    assert {answer["LOOKUP_STATUS"] for answer in answers} == {"OK"}
+    assert [line["version"] for line in lines if line["event"] == "asterisk too old"] == ([version] if warned else [])
+
+
+@pytest.mark.parametrize(
     ("limits", "why"),
     [(Limits(2, 1000, 5, 5), "too_many_connections"), (Limits(1000, 2, 5, 5), "too_many_from_source")],
 )
@@ -445,7 +468,7 @@ async def test_a_running_call_keeps_the_kit_that_it_started_with() -> None:
         call = asyncio.create_task(running.call())
         while not running.resolver.asked:
             await asyncio.sleep(0.005)
-        running.server.kit = CallKit({}, ())
+        running.server.kit = CallKit({}, (), time.time)
         running.server.access = Access(LOOPBACK, "other", "OTHER_")
 
         assert variables((await call)[0])["LOOKUP_STATUS"] == "OK"

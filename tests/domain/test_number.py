@@ -10,11 +10,13 @@ import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from agi_lookup.domain.dial_plan import DialPlan
 from agi_lookup.domain.errors import NumberError
 from agi_lookup.domain.model import Number, NumberClass, NumberType, Tri
 from agi_lookup.domain.number import normalise, preload
+from agi_lookup.domain.reading import longest_as_written
 from tests.domain import numbering
 from tests.domain.numbering import PLANS, REGIONS
 
@@ -199,3 +201,12 @@ def test_any_countrys_plan_can_be_made_ready(initial: str) -> None:
     """The server does so at start: no example of libphonenumber may stop it."""
     for region in (region for region in REGIONS if region[0] == initial):
         preload(DialPlan(country=region, outside_line=("0",)))
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_no_country_writes_a_number_longer_than_the_longest_that_is_expected(region: str) -> None:
+    """Longer digits are read as E.164 without asking how the country would write them."""
+    for kind in PhoneNumberType.values():
+        if example := phonenumbers.example_number_for_type(region, kind):
+            written = phonenumbers.format_number(example, PhoneNumberFormat.NATIONAL)
+            assert sum(character.isdigit() for character in written) <= longest_as_written(region)
