@@ -47,7 +47,7 @@ class OpenTier(Protocol):
 
 OpenReader = Callable[[float], Awaitable[Reader]]
 
-PATIENT = Limits(read_timeout_s=5.0)
+PATIENT = Limits(read_timeout_s=5.0, line_s=5.0)
 """No test depends on how busy the machine is."""
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from agi_lookup.cache.memory import MemoryTier
-from agi_lookup.cache.sqlite import Limits, Mode
+from agi_lookup.cache.sqlite import Mode
 from agi_lookup.cache.tiered import TieredCache
 from agi_lookup.domain.errors import CacheError
 from tests.cache.conftest import Heard, OpenReader, OpenTier, until
@@ -261,7 +261,7 @@ async def test_only_one_attempt_to_open_is_made_for_any_number_of_calls(open_rea
 
 async def test_too_many_waiting_reads_are_misses_at_once(open_tier: OpenTier) -> None:
     """All are on disk: what surely is not would cost no read."""
-    tier = await open_tier(limits=Limits(read_timeout_s=5))
+    tier = await open_tier()
     known = numbers(1_500)
     tier.put([identity(number) for number in known])
     await tier.flush()

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from agi_lookup.cache.base import CacheEntry, Hits, Standing, Stats
 from agi_lookup.cache.memory import MemoryTier
-from agi_lookup.cache.sqlite import Limits, Mode, SqliteTier
+from agi_lookup.cache.sqlite import Mode, SqliteTier
 from agi_lookup.cache.tiered import TieredCache
 from agi_lookup.domain.errors import CacheError
 from agi_lookup.domain.model import Facet
-from tests.cache.conftest import Heard, OpenTier
+from tests.cache.conftest import PATIENT, Heard, OpenTier
 from tests.cache.entries import BOTH, NOW, NUMBER, identity, liveness
 from tests.fakes import KNOWN
 
@@ -229,7 +229,7 @@ async def test_memory_and_disk_together_are_a_dict(steps: list[tuple[str, str, F
                 clock=lambda: NOW,
                 on_alarm=heard.alarm,
                 count=heard.count,
-                limits=Limits(read_timeout_s=5.0),
+                limits=PATIENT,
             )
             return TieredCache(MemoryTier(2), disk, count=heard.count), disk
 

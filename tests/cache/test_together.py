@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from agi_lookup.cache.sqlite import Limits, together
+from agi_lookup.cache.sqlite import Limits
 from agi_lookup.cache.sqlite.together import SharedReads
 from agi_lookup.domain.errors import CacheError
+
+PATIENCE_S = 5.0
+"""No test depends on how busy the machine is."""
 
 
 class FakeReader:
@@ -32,7 +35,7 @@ class FakeReader:
 
 async def test_those_who_come_during_a_read_share_the_next_one() -> None:
     reader = FakeReader()
-    reads = SharedReads(reader)  # type: ignore[arg-type]
+    reads = SharedReads(reader, PATIENCE_S)  # type: ignore[arg-type]
     first = asyncio.create_task(reads.of(1))
     await asyncio.sleep(0.01)
     others = [asyncio.create_task(reads.of(number)) for number in (2, 3, 3, 4)]
@@ -46,7 +49,7 @@ async def test_those_who_come_during_a_read_share_the_next_one() -> None:
 
 async def test_a_caller_who_leaves_takes_nobody_along() -> None:
     reader = FakeReader()
-    reads = SharedReads(reader)  # type: ignore[arg-type]
+    reads = SharedReads(reader, PATIENCE_S)  # type: ignore[arg-type]
     first, second = asyncio.create_task(reads.of(1)), asyncio.create_task(reads.of(1))
     await asyncio.sleep(0.01)
     first.cancel()
@@ -57,7 +60,7 @@ async def test_a_caller_who_leaves_takes_nobody_along() -> None:
 
 async def test_a_failure_reaches_all_who_waited_and_none_who_come_later() -> None:
     reader = FakeReader(CacheError("disk"))
-    reads = SharedReads(reader)  # type: ignore[arg-type]
+    reads = SharedReads(reader, PATIENCE_S)  # type: ignore[arg-type]
     reader.gate.set()
     for result in await asyncio.gather(reads.of(1), reads.of(2), return_exceptions=True):
         assert isinstance(result, CacheError)
@@ -79,7 +82,7 @@ class SlowDisk(FakeReader):
 async def test_many_who_ask_at_once_are_read_in_parts_that_a_slow_disk_can_read() -> None:
     reader = SlowDisk()
     reader.gate.set()
-    reads = SharedReads(reader)  # type: ignore[arg-type]
+    reads = SharedReads(reader, PATIENCE_S)  # type: ignore[arg-type]
 
     found = await asyncio.gather(*(reads.of(number) for number in range(60)))
 
@@ -87,10 +90,9 @@ async def test_many_who_ask_at_once_are_read_in_parts_that_a_slow_disk_can_read(
     assert [number for read in reader.reads for number in read] == list(range(60)), "who comes first is read first"
 
 
-async def test_nobody_waits_long_for_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(together, "LINE_S", 0.01)
+async def test_nobody_waits_long_for_a_place() -> None:
     reader = FakeReader()
-    reads = SharedReads(reader)  # type: ignore[arg-type]
+    reads = SharedReads(reader, 0.01)  # type: ignore[arg-type]
     first = asyncio.create_task(reads.of(1))
     await asyncio.sleep(0.01)
     second = asyncio.create_task(reads.of(2))
@@ -106,7 +108,7 @@ async def test_nobody_waits_long_for_a_place(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_who_left_is_not_read() -> None:
     reader = FakeReader()
-    reads = SharedReads(reader)  # type: ignore[arg-type]
+    reads = SharedReads(reader, PATIENCE_S)  # type: ignore[arg-type]
     callers = []
     for number in (1, 2):
         callers.append(asyncio.create_task(reads.of(number)))

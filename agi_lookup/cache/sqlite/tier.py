@@ -51,6 +51,7 @@ class Mode(StrEnum):
 class Limits:
     queue: int = 10_000  # changes that may wait to be written
     read_timeout_s: float = 0.1  # a read given up is a miss, and a miss is paid for
+    line_s: float = 0.25  # for a place in a read: a disk that keeps more people waiting is slower than a provider
     lock_wait_s: float = 0.5  # for a tool's short write to end
 
 
@@ -77,7 +78,7 @@ class SqliteTier:
         self._limits = limits
         self._queue = WriteQueue(limits.queue)
         self._reader = Reader(path, timeout_s=limits.read_timeout_s, on_damage=self._damaged, count=count)
-        self._reads = SharedReads(self._reader)
+        self._reads = SharedReads(self._reader, limits.line_s)
         self._writer = Writer(
             path,
             for_life=mode is Mode.SERVER,

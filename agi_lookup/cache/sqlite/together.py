@@ -21,18 +21,17 @@ GATHER_S: Final = 0.002
 
 AT_ONCE: Final = 16
 """A busy disk takes 4 ms a row: so many are read well within the time-out of a read (0.1 s), and fail alone when they are not."""
-LINE_S: Final = 0.25
-"""So long one waits for a place in a read: a disk that keeps more people waiting is slower than a provider."""
 
 Row = tuple[Any, ...]
 Answers = list[asyncio.Future[list[Row]]]
 
 
 class SharedReads:
-    """`Reader.rows`, shared. Each caller has a future of its own and may leave."""
+    """`Reader.rows`, shared. Each caller has a future of its own, may leave, and waits `line_s` seconds at most for a place."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, line_s: float) -> None:
         self._reader = reader
+        self._line_s = line_s
         self._asked: dict[int, tuple[float, Answers]] = {}  # since when, in the order of coming
         self._task: asyncio.Task[None] | None = None
         self._read_at = -BUSY_S
@@ -72,7 +71,7 @@ class SharedReads:
             if len(asked) == AT_ONCE:
                 break
             del self._asked[number]
-            if now - since > LINE_S:
+            if now - since > self._line_s:
                 _tell(answers, [], CacheError("the disk is too slow for all who ask"))
             elif not all(answer.done() for answer in answers):
                 asked[number] = answers
