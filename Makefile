@@ -31,9 +31,10 @@ setup: $(VENV)/.run  ## virtual environment, locked dependencies, the package
 run: setup  ## start the FastAGI server with config/quickstart.yaml
 	$(BIN)/agi-lookup --config config/quickstart.yaml serve
 
-# In what decides about a block, every branch is tested.
+# Two at a time, then by themselves those that send load or keep to a clock. In what decides about a block, every branch is tested.
 test: $(VENV)/.dev  ## all tests, the real Asterisk included
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile --cov --cov-report=
+	$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report=term
 	$(BIN)/coverage report --include='agi_lookup/policy/*' --fail-under=100
 
 check: $(VENV)/.dev  ## format, lint, types, imports, security

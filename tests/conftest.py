@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
@@ -15,6 +16,14 @@ settings.load_profile("untimed")  # a busy machine is no reason to fail
 
 structlog.configure(processors=[structlog.processors.JSONRenderer(default=repr)])
 """Its own choice, traces drawn by rich, takes longer than a call's deadline."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def as_urgent_as_before() -> Iterator[None]:
+    """Commands that give way to calls are run in this process too, where no test after them is to be slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "setpriority", lambda *_: None)
+        yield
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

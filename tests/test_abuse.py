@@ -17,7 +17,7 @@ from tests.environments import lookup_environment
 from tests.processes import Process, Site, make_site
 from tests.test_daemon import bought, simulator
 
-pytestmark = pytest.mark.usefixtures("untraced")
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("untraced")]
 
 
 @pytest.fixture

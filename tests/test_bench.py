@@ -23,6 +23,8 @@ from agi_lookup.bench.load import Closed, Load, Open, Planned, run
 from agi_lookup.variables import VARIABLES, full_name
 from tests.asterisk.peers import Behaviour, Session, peer
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[1]
 LINE = b"NOOP\n"
 CALL = Planned([b"agi_network: yes\n", b"\n"], lambda lines: lines == [LINE])

@@ -14,6 +14,8 @@ from agi_lookup.bench.limits import measured, shares_of
 from agi_lookup.bench.published import Case
 from agi_lookup.bench.report import as_text, limit_goals
 
+pytestmark = pytest.mark.alone
+
 NOTHING = Gauge(at=100, came_at=99, came=0, under_way_s=0, most=0, taken=0, refused=0, numbers=0)
 HLR_LOOKUP, NPL, SMS_PARTNER, CHECKMOBI = published.in_short()
 

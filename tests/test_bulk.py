@@ -22,6 +22,8 @@ import pytest
 from tests.processes import CLI, Site, make_site
 from tests.test_daemon import bought, fetch, simulator
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 UNDER_WAY = 4 * 10
 """Requests at once, and numbers in each: what the default options of the vendor allow."""
 

@@ -28,6 +28,8 @@ from tests.providers.replay import NOW, make, outcomes, posted, recorded_replies
 from tests.test_daemon import fetch, request, simulator
 from tests.test_routes import import_deck, trunk, trunks
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 CANARY: Final = "447400987600"
 """Reachable in the simulator."""
 OTHER: Final = "447400123401"

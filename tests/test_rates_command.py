@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,6 +75,14 @@ def price(site: Site, number: str = "447400123456", vendor: str = "acme") -> int
         (m.tariff.rate for m in open_book(book).find(Destination(number), NOW) if m.vendor == vendor and m.tariff),
         None,
     )
+
+
+def test_calls_go_first(site: Site, rates: Rates, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[int, ...]] = []
+    monkeypatch.setattr(os, "setpriority", lambda *what: said.append(what))
+    rates("import", write(site), "--vendor", "acme")
+
+    assert said == [(os.PRIO_PROCESS, 0, 10)]
 
 
 def test_a_deck_is_imported_compared_and_made_live(site: Site, rates: Rates) -> None:

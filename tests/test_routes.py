@@ -15,6 +15,8 @@ from agi_lookup.sim.asterisk import play
 from agi_lookup.sim.asterisk_wire import Call, environment
 from tests.processes import Site, make_site
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 NUMBER = "447400123456"
 FIRST = {"447": "0.010", "44": "0.008"}
 SECOND = {"447": "0.030"}

@@ -28,6 +28,8 @@ from agi_lookup.providers import loading
 from agi_lookup.sim import recordings
 from tests.processes import CLI, Process, Site, make_site
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 PRESETS: Final = {
     name.split(".")[0] for name in os.listdir(Path(loading.__file__).parent / "presets") if name.endswith(".yaml")
 }

@@ -25,7 +25,7 @@ from tests.processes import Process, Site, make_site
 from tests.test_daemon import simulator
 from tests.traffic import LAST_MS, Traffic, calls_until_all_is_well, metrics
 
-pytestmark = pytest.mark.usefixtures("untraced")
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("untraced")]
 
 NUMBER: Final = "447400123401"
 

@@ -13,6 +13,8 @@ from tests.processes import Site
 from tests.test_routes import import_deck, trunk
 from tests.traffic import metrics
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 NUMBER = reachable(0)
 SPARED = "agi_lookup_lookup_money_spared_total"
 

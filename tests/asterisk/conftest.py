@@ -20,6 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.asterisk)
+            item.add_marker(pytest.mark.alone)
             item.add_marker(pytest.mark.timeout(60, func_only=True))
 
 

@@ -20,7 +20,7 @@ from tests.packages.machine import UNIT, USER, Machine
 from tests.packages.root import debian_root, fresh
 from tests.processes import Process, free_port
 
-pytestmark = [pytest.mark.asterisk, pytest.mark.timeout(900, func_only=True)]
+pytestmark = [pytest.mark.asterisk, pytest.mark.alone, pytest.mark.timeout(900, func_only=True)]
 
 NUMBER = "447400123400"
 """Reachable, for the simulator."""

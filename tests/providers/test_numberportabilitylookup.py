@@ -85,6 +85,11 @@ def test_the_flags_stand_in_for_a_type_that_is_not_listed(record: dict[str, obje
 
 # Everything that the vendor may say, in all combinations
 
+
+def _name(code: object) -> str:
+    return "missing" if code is MISSING else str(code)
+
+
 CODES = [*gsm.MEANINGS, MISSING, None, "", 999, "brand_new"]
 REACHABLE = [
     ("true", Y),
@@ -114,7 +119,7 @@ def ask_all(records: Sequence[dict[str, object]]) -> list[NumberResult]:
     return [results[number] for number in numbers]
 
 
-@pytest.mark.parametrize("code", CODES, ids=str)
+@pytest.mark.parametrize("code", CODES, ids=_name)
 def test_no_combination_makes_a_fact_of_what_was_not_said(code: object) -> None:
     """P9: code, three flags and network: a fact needs the flag and, for what is live, the code that says the same."""
     meaning = gsm.meaning(code if isinstance(code, int) else None)
@@ -169,7 +174,7 @@ def test_no_combination_of_flags_makes_a_type_of_what_was_not_said() -> None:
             assert found.identity.type is (meant or by_flags.get((mobile, landline), NumberType.UNKNOWN))
 
 
-@pytest.mark.parametrize("code", CODES, ids=str)
+@pytest.mark.parametrize("code", CODES, ids=_name)
 def test_north_america_has_no_liveness_whatever_is_said(code: object) -> None:
     record = {"msisdn": "12025550100", "errorcode": None if code is MISSING else code, "carrier": "Example Wireless"}
     for reachable, valid in itertools.product(("true", "false"), repeat=2):
