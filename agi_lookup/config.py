@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -24,14 +24,13 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from agi_lookup.agi.request import NEEDS, NO_TOKEN
+from agi_lookup.agi.words import NEEDS, NO_TOKEN
 from agi_lookup.cache.valkey.options import SharedOptions
 from agi_lookup.calls.options import CallLogOptions
 from agi_lookup.cluster.options import ClusterOptions
 from agi_lookup.domain.dial_plan import DialPlan, known_country
 from agi_lookup.domain.errors import ConfigError
 from agi_lookup.domain.model import Facet, NumberType
-from agi_lookup.log import Level
 from agi_lookup.lookup.caps import BudgetOptions
 from agi_lookup.lookup.freshness import Lifetimes
 from agi_lookup.lookup.hedge import BUDGET_SUFFIX, HedgeOptions
@@ -46,6 +45,7 @@ from agi_lookup.strict_yaml import Document, KeyPath, load
 SEARCH: Final = ("./agi-lookup.yaml", "/etc/agi-lookup/agi-lookup.yaml")
 ENVIRONMENT: Final = "AGI_LOOKUP_CONFIG"
 
+Level = Literal["debug", "info", "warning", "error"]
 Model = TypeVar("Model", bound=BaseModel)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _LOOPBACK: Final = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
@@ -199,6 +199,11 @@ def find(path: Path | None, environ: Mapping[str, str] = os.environ) -> Path:
         if candidate.exists():
             return candidate
     raise ConfigError(f"no config found; name one with --config, set {ENVIRONMENT}, or write {SEARCH[1]}")
+
+
+def read_config(named: Path | None) -> Config:
+    """The one named, else the one that is found. Raises `ConfigError`."""
+    return read(find(named))
 
 
 def read(path: Path) -> Config:

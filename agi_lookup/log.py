@@ -21,11 +21,14 @@ from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
 from structlog.typing import EventDict
+
+if TYPE_CHECKING:
+    from agi_lookup.config import Level
 
 MAX_LINES: Final = 10_000
 MAX_LINE_CHARS: Final = 4096
@@ -44,7 +47,6 @@ _OBEYED: Final = re.compile(
 )
 """Unicode's Cc beyond ASCII, Zl, Zp, and of Cf what turns, hides or tags text. JSON escapes the rest of Cc by itself."""
 
-Level = Literal["debug", "info", "warning", "error"]
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
-from agi_lookup import config as configuration
 from agi_lookup import log, wiring
 from agi_lookup.cache.sqlite import Mode
 from agi_lookup.cache.sqlite.file import CACHE_FILE
@@ -18,11 +16,6 @@ from agi_lookup.metrics import Metrics
 from agi_lookup.wiring import Core, Generation
 
 STANDARD_ERROR: Final = 2
-
-
-def read_config(named: Path | None) -> Config:
-    """Raises `ConfigError`."""
-    return configuration.read(configuration.find(named))
 
 
 def server_runs(config: Config) -> bool:

@@ -110,7 +110,8 @@ def look_up(environment: Environment, tell: Callable[[Pairs], None]) -> None:
     """Tell what to set. Raises `AgiLookupError` or `AgiRefused`."""
     import asyncio  # noqa: PLC0415
 
-    from agi_lookup.oneoff import read_config, server_runs  # noqa: PLC0415
+    from agi_lookup.config import read_config  # noqa: PLC0415
+    from agi_lookup.oneoff import server_runs  # noqa: PLC0415
 
     config = read_config(None)
     token = config.server.token.get_secret_value() if config.server.token else ""
@@ -156,7 +157,7 @@ async def look_up_here(config: Config, request: CallRequest, tell: Callable[[Pai
 def report(environment: Environment, tell: Callable[[Pairs], None]) -> None:
     """Hand over how a call went. Raises `AgiLookupError` or `AgiRefused`."""
     from agi_lookup.agi.result import Counted, ResultStatus, parse_result, record  # noqa: PLC0415
-    from agi_lookup.oneoff import read_config  # noqa: PLC0415
+    from agi_lookup.config import read_config  # noqa: PLC0415
 
     config = read_config(None)
     token = config.server.token.get_secret_value() if config.server.token else ""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, cast
 from cachetools import TTLCache
 
 from agi_lookup import answered, learned, mccmnc, privacy, sources
-from agi_lookup.agi.request import NEEDS
+from agi_lookup.agi.words import NEEDS
 from agi_lookup.cache.memory import MemoryTier
 from agi_lookup.cache.sqlite import Mode, SqliteTier
 from agi_lookup.cache.sqlite.file import CACHE_FILE

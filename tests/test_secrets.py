@@ -246,7 +246,8 @@ def test_a_bug_in_a_command_is_told_to_standard_error_without_what_its_frames_ho
     program = f"""
 import asyncio, structlog
 from pathlib import Path
-from agi_lookup.oneoff import opened, read_config
+from agi_lookup.config import read_config
+from agi_lookup.oneoff import opened
 
 async def main():
     async with opened(read_config(Path({str(site.config)!r}))):

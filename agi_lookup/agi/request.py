@@ -11,19 +11,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from agi_lookup.agi.wire import Environment
+from agi_lookup.agi.words import NEEDS, NO_TOKEN
 from agi_lookup.call import CallRequest
-from agi_lookup.domain.model import Facet
 
-NO_TOKEN: Final = "-"  # noqa: S105
-"""What the dialplan sends where no token is configured."""
 MAX_DIALLED_CHARS: Final = 4096
 TIMEOUT_MS: Final = range(10, 10_001)
-
-NEEDS: Final = {
-    "identity": frozenset({Facet.IDENTITY}),
-    "liveness": frozenset({Facet.LIVENESS}),
-    "identity+liveness": frozenset({Facet.IDENTITY, Facet.LIVENESS}),
-}
 
 
 class AgiRefused(Exception):

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from agi_lookup.agi.request import NEEDS
+from agi_lookup.agi.words import NEEDS
 from agi_lookup.bulk import rows, run
 from agi_lookup.bulk.answers import NO_SERVER, Shown
 from agi_lookup.cache.tiered import TieredCache

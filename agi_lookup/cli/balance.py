@@ -24,7 +24,7 @@ def command(named: Path | None, /, provider: str | None, as_json: bool) -> None:
     import json
     import sys
 
-    from agi_lookup.oneoff import read_config
+    from agi_lookup.config import read_config
 
     config = read_config(named)
     accounts = asyncio.run(_read(config, provider))

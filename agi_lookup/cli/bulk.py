@@ -79,8 +79,8 @@ def command(named: Path | None, /, file: Path, output: Path, as_json: bool, **as
 
     from agi_lookup.bulk import output as outputs
     from agi_lookup.bulk.journal import Heading, Journal
+    from agi_lookup.config import read_config
     from agi_lookup.domain.errors import ConfigError
-    from agi_lookup.oneoff import read_config
 
     config = read_config(named)
     numbers = scan(file, asked)

@@ -35,7 +35,7 @@ def stats(named: Path | None, as_json: bool) -> None:
     import asyncio
     import json
 
-    from agi_lookup.oneoff import read_config
+    from agi_lookup.config import read_config
 
     config = read_config(named)
     figures = asyncio.run(_stats(config))
@@ -57,7 +57,7 @@ def get(named: Path | None, number: str, profile: str, as_json: bool) -> None:
     import json
     import sys
 
-    from agi_lookup.oneoff import read_config
+    from agi_lookup.config import read_config
 
     config = read_config(named)
     entries = asyncio.run(_get(config, as_e164(config, number, profile)))
@@ -78,7 +78,7 @@ def forget(named: Path | None, number: str, profile: str, as_json: bool) -> None
     import json
     import sys
 
-    from agi_lookup.oneoff import read_config
+    from agi_lookup.config import read_config
 
     config = read_config(named)
     e164 = as_e164(config, number, profile)
@@ -96,7 +96,7 @@ def export(named: Path | None, file: IO[bytes]) -> None:
     """Write everything as JSON lines to FILE (- for standard output)."""
     import asyncio
 
-    from agi_lookup.oneoff import read_config
+    from agi_lookup.config import read_config
 
     count = asyncio.run(_export(read_config(named), file))
     click.echo(f"{counted(count, 'entry', 'entries')} exported", err=True)
@@ -111,8 +111,9 @@ def import_(named: Path | None, file: IO[bytes], as_json: bool) -> None:
     import asyncio
     import json
 
+    from agi_lookup.config import read_config
     from agi_lookup.domain.errors import OutsideError
-    from agi_lookup.oneoff import read_config, server_runs
+    from agi_lookup.oneoff import server_runs
 
     config = read_config(named)
     if server_runs(config):
@@ -134,7 +135,7 @@ def warm(named: Path | None, /, file: Path, as_json: bool, **asked: Any) -> None
     import sys
 
     from agi_lookup.bulk.rows import Unkept
-    from agi_lookup.oneoff import read_config
+    from agi_lookup.config import read_config
 
     config = read_config(named)
     rows = rows_of(config, scan(file, asked), asked["profile"])

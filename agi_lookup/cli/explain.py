@@ -21,7 +21,7 @@ def command(named: Path | None, number: str, profile: str, timeout_ms: int | Non
     import sys
 
     from agi_lookup.cli.lookup import NEGATIVE, as_text, look_all_up
-    from agi_lookup.oneoff import read_config
+    from agi_lookup.config import read_config
 
     options = {"profile": profile}
     if timeout_ms:

@@ -57,7 +57,7 @@ def command(
 
     from agi_lookup.calls import standings
     from agi_lookup.calls.league import By
-    from agi_lookup.oneoff import read_config
+    from agi_lookup.config import read_config
 
     config = read_config(named)
     day = _first_day(days, since)

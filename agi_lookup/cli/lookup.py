@@ -33,7 +33,7 @@ def command(named: Path | None, /, numbers: tuple[str, ...], as_json: bool, **as
     import json
     import sys
 
-    from agi_lookup.oneoff import read_config
+    from agi_lookup.config import read_config
 
     config = read_config(named)
     options = {"profile": asked["profile"], "timeout_ms": str(asked["timeout_ms"])}

@@ -21,9 +21,9 @@ def import_(named: Path | None, file: Path, as_json: bool) -> None:
     import dataclasses
     import json
 
+    from agi_lookup.config import read_config
     from agi_lookup.domain.errors import ConfigError
     from agi_lookup.mccmnc import import_csv
-    from agi_lookup.oneoff import read_config
 
     folder = read_config(named).mccmnc_dir
     if folder is None:

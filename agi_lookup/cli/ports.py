@@ -57,7 +57,7 @@ def import_(named: Path | None, /, file: IO[bytes], provider: str | None, as_jso
     import dataclasses
     import json
 
-    from agi_lookup.oneoff import read_config
+    from agi_lookup.config import read_config
 
     config = read_config(named)
     done = _import(config, _table(config, provider), file, asked)
@@ -83,8 +83,8 @@ def show(named: Path | None, number: str, profile: str, provider: str | None, as
     import sys
 
     from agi_lookup.cli.cache import as_e164
+    from agi_lookup.config import read_config
     from agi_lookup.domain.errors import OutsideError
-    from agi_lookup.oneoff import read_config
     from agi_lookup.providers.ported_numbers import TableUnusable
     from agi_lookup.providers.ported_table import Reader
 
@@ -113,8 +113,8 @@ def stats(named: Path | None, provider: str | None, as_json: bool) -> None:
     import sqlite3
     from contextlib import closing
 
+    from agi_lookup.config import read_config
     from agi_lookup.domain.errors import OutsideError
-    from agi_lookup.oneoff import read_config
     from agi_lookup.providers.ported_table import NotATable, counts, last_runs, open_reader
 
     table = _table(read_config(named), provider)

@@ -29,7 +29,8 @@ def export(named: Path | None, number: str, profile: str, as_json: bool) -> None
     import json
     import sys
 
-    from agi_lookup.oneoff import read_config, server_runs
+    from agi_lookup.config import read_config
+    from agi_lookup.oneoff import server_runs
     from agi_lookup.web.client import ask
 
     config = read_config(named)
@@ -51,7 +52,7 @@ def forget(named: Path | None, number: str, profile: str, as_json: bool) -> None
     import json
     import sys
 
-    from agi_lookup.oneoff import read_config
+    from agi_lookup.config import read_config
     from agi_lookup.privacy import ASIDE
 
     config = read_config(named)

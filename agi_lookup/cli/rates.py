@@ -295,7 +295,7 @@ def _moment(text: str | None) -> float | None:
 
 
 def _store(named: Path | None) -> Store:
-    from agi_lookup.oneoff import read_config
+    from agi_lookup.config import read_config
     from agi_lookup.routing.store import Store
 
     return Store(read_config(named).state_dir / "decks")

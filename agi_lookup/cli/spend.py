@@ -25,8 +25,8 @@ def command(named: Path | None, days: int, as_json: bool) -> None:
     import json
     import time
 
+    from agi_lookup.config import read_config
     from agi_lookup.lookup.budget import Budget
-    from agi_lookup.oneoff import read_config
     from agi_lookup.spend import read_ledger, spend_json
 
     config = read_config(named)

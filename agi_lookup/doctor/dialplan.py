@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from agi_lookup.agi.request import NO_TOKEN
+from agi_lookup.agi.words import NO_TOKEN
 from agi_lookup.config import Config
 from agi_lookup.doctor.conf_files import Dialplan, read_dialplan
 from agi_lookup.doctor.findings import Finding, fail, ok, printable, skipped, warn

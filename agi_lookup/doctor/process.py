@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agi_lookup import __version__
-from agi_lookup.agi.request import NO_TOKEN
+from agi_lookup.agi.words import NO_TOKEN
 from agi_lookup.cache.sqlite.file import CACHE_FILE
 from agi_lookup.cache.sqlite.lock import server_pid
 from agi_lookup.config import Config, reachable

@@ -12,7 +12,8 @@ import msgspec
 from aiohttp import web
 
 from agi_lookup import __version__
-from agi_lookup.agi.request import NEEDS, TIMEOUT_MS
+from agi_lookup.agi.request import TIMEOUT_MS
+from agi_lookup.agi.words import NEEDS
 from agi_lookup.web import figures, hooks, shapes
 from agi_lookup.web.answers import JSON, answer, query
 
