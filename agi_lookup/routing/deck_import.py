@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from os import SEEK_END
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -86,7 +87,9 @@ def read_deck(path: Path, source: Source, on_read: Callable[[], None]) -> Report
     table = open_table(source.file, source.form, errors.add)
     layout = table.layout
     rates = RowReader(layout, source.form, errors.add).rates(table.rows)
-    info = deck_file.write(path, source.vendor, source.version, _then(rates, on_read), source=source.digest)
+    info = deck_file.write(
+        path, source.vendor, source.version, chain(rates, _at_the_end(on_read)), source=source.digest
+    )
     if not info.rows and not errors.count:
         errors.add(Problem(layout.line, "no rate follows the header"))
     columns = {ours: layout.name(ours) for ours in layout.at}
@@ -113,9 +116,10 @@ def open_table(file: IO[bytes], form: Format, on_problem: Callable[[Problem], No
     return open_csv(file, form, on_problem)
 
 
-def _then(rates: Iterator[Rate], done: Callable[[], None]) -> Iterator[Rate]:
-    yield from rates
+def _at_the_end(done: Callable[[], None]) -> Iterator[Rate]:
+    """No rate, but `done`, once the rates before are through."""
     done()
+    yield from ()
 
 
 def _assumed(columns: dict[str, str], form: Format) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Final, NamedTuple, NoReturn, TypeAlias
 
@@ -75,7 +75,7 @@ class RowReader:
         """Raises `ConfigError` when there are more than `MAX_RATES`."""
         width, prefix_at = self._layout.width, self._only_prefix()
         shared = self._shared()
-        kind = Kind.PREFIX
+        kind, rate = Kind.PREFIX, partial(tuple.__new__, Rate)
         remembered: dict[tuple[str, ...], Terms] = {}
         for line, row in rows:
             if line > MAX_RATES:
@@ -90,7 +90,7 @@ class RowReader:
                     terms = remembered[said] = self._terms(said)
                 key = row[prefix_at] if prefix_at is not None else ""
                 if key.isdigit() and key.isascii() and key[0] != "0" and len(key) <= E164_DIGITS:
-                    yield Rate(kind, key, *terms, line)
+                    yield rate((kind, key, *terms, line))
                 else:
                     for other, key in self._keys(row, line):
                         yield Rate(other, key, *terms, line)

@@ -31,7 +31,8 @@ SPANS: Final = tuple(10 ** (PREFIX_DIGITS - length) << LENGTH_BITS for length in
 
 def leading_code(kind: Kind, digits: str) -> int:
     """Sorts as the digits do as text: a prefix comes before all that begin with it. 64 bits. `digits`: 1 to 15 of them."""
-    return kind << KIND_SHIFT | int(digits.ljust(PREFIX_DIGITS, "0")) << LENGTH_BITS | len(digits)
+    length = len(digits)
+    return kind << KIND_SHIFT | int(digits) * SPANS[length] | length
 
 
 def leading_digits(code: int) -> str:
