@@ -36,9 +36,8 @@ from agi_lookup.lookup.freshness import Lifetimes
 from agi_lookup.lookup.hedge import BUDGET_SUFFIX, HedgeOptions
 from agi_lookup.policy.rules import PolicyOptions
 from agi_lookup.providers import loading
-from agi_lookup.providers.base import SourceOptions
+from agi_lookup.providers.base import PLAN, SourceOptions
 from agi_lookup.providers.notices import LATE_S
-from agi_lookup.providers.numbering_plan import NAME
 from agi_lookup.routing.options import RoutingOptions
 from agi_lookup.strict_yaml import Document, KeyPath, load
 
@@ -321,9 +320,9 @@ def _cross_check(config: Config, document: Document, path: Path) -> list[str]:
     problems = []
     if "default" not in config.profiles:
         problems.append(_problem(path, document, ("profiles",), "there must be a profile named `default`"))
-    if NAME in config.providers:
+    if PLAN in config.providers:
         problems.append(
-            _problem(path, document, ("providers", NAME), "the name is the numbering plan's; choose another")
+            _problem(path, document, ("providers", PLAN), "the name is the numbering plan's; choose another")
         )
     for name, profile in config.profiles.items():
         for source in profile.sources or ():

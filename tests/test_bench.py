@@ -203,6 +203,9 @@ async def test_quick_bench_counts_all_and_finds_nothing_wrong() -> None:
     assert report["hits"]["no_io_of_ours"]["provider_requests"] == 0
     assert report["slow_lookup"]["served_percent"] == 100
     assert (report["slow_lookup"]["wrong"], report["slow_lookup"]["early_bytes"]) == (0, 0)
+    scaled = report["slow_lookup"]["scaled"]
+    assert scaled["calls_per_s"] <= report["slow_lookup"]["calls_per_s"], "a slower machine gets fewer"
+    assert (scaled["served_percent"], scaled["wrong"]) == (100, 0)
     assert (report["full_cache"]["numbers_in_memory"], report["full_cache"]["missed"]) == (300, 0)
     assert report["imports"]["rows"] == 20_000
     assert report["imports"]["import_rows_per_s"] > 0

@@ -103,6 +103,8 @@ PlmnSplit: TypeAlias = Callable[[str], tuple[str, str] | None]
 Network: TypeAlias = IPv4Network | IPv6Network
 ANYWHERE: Final[tuple[Network, ...]] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 
+PLAN: Final = "plan"
+"""What the numbering plan is called as a source; no provider may be."""
 MIN_BODY_BYTES: Final = 64 * 1024
 BODY_BYTES_PER_NUMBER: Final = 2 * 1024
 """A full Number Portability Lookup record is 0.7 KiB, an HLR Lookup one 1.3 KiB."""

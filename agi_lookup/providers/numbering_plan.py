@@ -15,9 +15,8 @@ import phonenumbers
 from phonenumbers import carrier
 
 from agi_lookup.domain.model import Facet, Identity, LookupAnswer, Method, Number, NumberType, Tri
-from agi_lookup.providers.base import Lookup
+from agi_lookup.providers.base import PLAN, Lookup
 
-NAME: Final = "plan"
 _ISSUED_TO_CARRIERS: Final = frozenset({NumberType.MOBILE, NumberType.MOBILE_OR_LANDLINE, NumberType.PAGER})
 
 
@@ -28,7 +27,7 @@ class NumberingPlan:
     provides = frozenset({Facet.IDENTITY})
     currency: ClassVar[str] = ""
 
-    def __init__(self, name: str = NAME) -> None:
+    def __init__(self, name: str = PLAN) -> None:
         self.name = name
 
     def lookup(self, numbers: Sequence[Number], now: float) -> Lookup:

@@ -90,7 +90,8 @@ class RowReader:
                     terms = remembered[said] = self._terms(said)
                 key = row[prefix_at] if prefix_at is not None else ""
                 if key.isdigit() and key.isascii() and key[0] != "0" and len(key) <= E164_DIGITS:
-                    yield rate((kind, key, *terms, line))
+                    tariff, start, end = terms
+                    yield rate((kind, key, tariff, start, end, line))
                 else:
                     for other, key in self._keys(row, line):
                         yield Rate(other, key, *terms, line)

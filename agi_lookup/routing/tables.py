@@ -25,7 +25,9 @@ KIND_SHIFT: Final = 60
 LENGTH_BITS: Final = 4
 LENGTH_MASK: Final = (1 << LENGTH_BITS) - 1
 VALUE_MASK: Final = (1 << KIND_SHIFT) - 1
-SPANS: Final = tuple(10 ** (PREFIX_DIGITS - length) << LENGTH_BITS for length in range(PREFIX_DIGITS + 1))
+SPANS: Final[tuple[int, ...]] = tuple(
+    10 ** (PREFIX_DIGITS - length) << LENGTH_BITS for length in range(PREFIX_DIGITS + 1)
+)
 """By a prefix's length: how many codes there are for what begins with it."""
 
 
