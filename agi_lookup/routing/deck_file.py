@@ -125,7 +125,7 @@ class _Numbers(dict[Any, int]):
 
 
 class _Rows:
-    """Rates as columns, in the order in which they came. A column at a time: one by one, a million take twice as long."""
+    """Rates as columns, in the order in which they came. A column at a time: row by row, all of an import takes a fifth longer."""
 
     def __init__(self, rates: Iterable[Rate]) -> None:
         self.key, self.tariff, self.period, self.line = array("Q"), array("I"), array("I"), array("I")
