@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-from agi_lookup.cli import main
+from tests.in_process import Command, runner
 from tests.processes import CLI, Site, make_site
 
 HEAD = "number,carrier,mcc,mnc,ported,ported_at\n"
@@ -25,30 +22,9 @@ def site(tmp_path: Path) -> Site:
     return site
 
 
-class Done(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.stdout)
-
-
-Ports = Callable[..., Done]
-
-
 @pytest.fixture
-def ports(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ports:
-    """The command in this process: a new one takes longer to start than all that it does."""
-
-    def run(*args: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["agi-lookup", "--config", str(site.config), "ports", *args])
-        with pytest.raises(SystemExit) as ended:
-            main.main()
-        return Done(int(ended.value.code or 0), *capsys.readouterr())
-
-    return run
+def ports(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return runner("ports", site, monkeypatch, capsys)
 
 
 def write(site: Site, *lines: str, head: str = HEAD) -> str:
@@ -57,7 +33,7 @@ def write(site: Site, *lines: str, head: str = HEAD) -> str:
     return str(file)
 
 
-def test_what_is_imported_is_shown_and_counted(site: Site, ports: Ports) -> None:
+def test_what_is_imported_is_shown_and_counted(site: Site, ports: Command) -> None:
     file = write(site, "+447700900001,Example Mobile,234,15,yes,2024-05-01", "447700900002,Example Mobile,234,15,yes,")
 
     assert ports("import", file, "--json").json == {"lines": 2, "malformed": 0, "written": 2, "numbers": 2, "blocks": 0}
@@ -69,7 +45,7 @@ def test_what_is_imported_is_shown_and_counted(site: Site, ports: Ports) -> None
     assert "feed.csv: 2 lines" in ports("stats").stdout
 
 
-def test_a_number_that_is_not_there_is_a_negative_answer(site: Site, ports: Ports) -> None:
+def test_a_number_that_is_not_there_is_a_negative_answer(site: Site, ports: Command) -> None:
     ports("import", write(site, "447700900001,Example Mobile,234,15,yes,"))
 
     done = ports("show", "447700900099", "--json")
@@ -77,7 +53,7 @@ def test_a_number_that_is_not_there_is_a_negative_answer(site: Site, ports: Port
     assert (done.returncode, done.json) == (1, {"number": "+447700900099", "found": False})
 
 
-def test_another_layout_is_told_with_options(site: Site, ports: Ports) -> None:
+def test_another_layout_is_told_with_options(site: Site, ports: Command) -> None:
     file = write(site, "447700900001;23415;Example", head="MSISDN;PLMN;Op\n")
 
     done = ports(
@@ -90,7 +66,7 @@ def test_another_layout_is_told_with_options(site: Site, ports: Ports) -> None:
     assert (shown["carrier"], shown["mcc"], shown["mnc"], shown["ported"]) == ("Example", "234", "15", "yes")
 
 
-def test_a_stream_is_read_from_standard_input(site: Site, ports: Ports) -> None:
+def test_a_stream_is_read_from_standard_input(site: Site, ports: Command) -> None:
     done = subprocess.run(
         [*CLI, "--config", str(site.config), "ports", "import", "-", "--json"],
         input=(HEAD + "447700900001,Example,234,15,yes,\n").encode(),
@@ -101,7 +77,7 @@ def test_a_stream_is_read_from_standard_input(site: Site, ports: Ports) -> None:
     assert (done.returncode, json.loads(done.stdout)["numbers"]) == (0, 1)
 
 
-def test_malformed_lines_are_named_and_nothing_is_imported(site: Site, ports: Ports) -> None:
+def test_malformed_lines_are_named_and_nothing_is_imported(site: Site, ports: Command) -> None:
     good = "447700900001,Example,234,15,yes,"
     ports("import", write(site, good))
 
@@ -114,7 +90,7 @@ def test_malformed_lines_are_named_and_nothing_is_imported(site: Site, ports: Po
     assert ports("stats", "--json").json["numbers"] == 1
 
 
-def test_a_flood_of_malformed_lines_is_cut_short(site: Site, ports: Ports) -> None:
+def test_a_flood_of_malformed_lines_is_cut_short(site: Site, ports: Command) -> None:
     done = ports("import", write(site, *["bad,,,,,"] * 1000))
 
     assert done.returncode == 2
@@ -132,7 +108,7 @@ def test_a_flood_of_malformed_lines_is_cut_short(site: Site, ports: Ports) -> No
         (["--provider", "npl"], "npl"),
     ],
 )
-def test_wrong_options_are_one_clear_line(site: Site, ports: Ports, wrong: list[str], named: str) -> None:
+def test_wrong_options_are_one_clear_line(site: Site, ports: Command, wrong: list[str], named: str) -> None:
     done = ports("import", write(site, "447700900001,Example,234,15,yes,"), *wrong)
 
     assert done.returncode == 2
@@ -140,7 +116,7 @@ def test_wrong_options_are_one_clear_line(site: Site, ports: Ports, wrong: list[
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_without_a_table_in_the_config_it_says_what_to_add(site: Site, ports: Ports) -> None:
+def test_without_a_table_in_the_config_it_says_what_to_add(site: Site, ports: Command) -> None:
     site.data["providers"] = {}
     site.write()
     done = ports("stats")
@@ -149,7 +125,7 @@ def test_without_a_table_in_the_config_it_says_what_to_add(site: Site, ports: Po
     assert "ported_numbers" in done.stderr
 
 
-def test_before_the_first_import_there_is_nothing_to_read(site: Site, ports: Ports) -> None:
+def test_before_the_first_import_there_is_nothing_to_read(site: Site, ports: Command) -> None:
     for command in (["show", "447700900001"], ["stats"]):
         done = ports(*command)
         assert done.returncode == 3
@@ -157,7 +133,7 @@ def test_before_the_first_import_there_is_nothing_to_read(site: Site, ports: Por
         assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_of_several_tables_one_is_named(site: Site, ports: Ports) -> None:
+def test_of_several_tables_one_is_named(site: Site, ports: Command) -> None:
     site.data["providers"]["other"] = {"kind": "ported_numbers", "table": str(site.folder / "other.sqlite")}
     site.write()
     file = write(site, "447700900001,Example,234,15,yes,")

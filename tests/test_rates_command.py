@@ -5,36 +5,20 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-from agi_lookup.cli import main
 from agi_lookup.routing.book import open_book
 from agi_lookup.routing.rates import Destination
 from agi_lookup.routing.store import Store
+from tests.in_process import Command, runner
 from tests.processes import CLI, Site, make_site
 from tests.routing.files import Number, xlsx
 
 DECKS = Path(__file__).parent / "corpora" / "decks"
 GOOD = (DECKS / "good.csv").read_text()
 NOW = 1_800_000_000.0
-
-
-class Done(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.stdout)
-
-
-Rates = Callable[..., Done]
 
 
 @pytest.fixture
@@ -45,16 +29,8 @@ def site(tmp_path: Path) -> Site:
 
 
 @pytest.fixture
-def rates(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Rates:
-    """The command in this process: a new one takes longer to start than all that it does."""
-
-    def run(*args: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["agi-lookup", "--config", str(site.config), "rates", *args])
-        with pytest.raises(SystemExit) as ended:
-            main.main()
-        return Done(int(ended.value.code or 0), *capsys.readouterr())
-
-    return run
+def rates(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return runner("rates", site, monkeypatch, capsys)
 
 
 def write(site: Site, content: str | bytes = GOOD, name: str = "deck.csv") -> str:
@@ -77,7 +53,7 @@ def price(site: Site, number: str = "447400123456", vendor: str = "acme") -> int
     )
 
 
-def test_calls_go_first(site: Site, rates: Rates, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_go_first(site: Site, rates: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[tuple[int, ...]] = []
     monkeypatch.setattr(os, "setpriority", lambda *what: said.append(what))
     rates("import", write(site), "--vendor", "acme")
@@ -85,7 +61,7 @@ def test_calls_go_first(site: Site, rates: Rates, monkeypatch: pytest.MonkeyPatc
     assert said == [(os.PRIO_PROCESS, 0, 10)]
 
 
-def test_a_deck_is_imported_compared_and_made_live(site: Site, rates: Rates) -> None:
+def test_a_deck_is_imported_compared_and_made_live(site: Site, rates: Command) -> None:
     imported = rates("import", write(site), "--vendor", "acme", "--json").json
     assert (imported["rows"], imported["currencies"], imported["errors"]["count"]) == (4, ["USD"], 0)
     assert imported["columns"]["prefix"] == "Code"
@@ -104,7 +80,7 @@ def test_a_deck_is_imported_compared_and_made_live(site: Site, rates: Rates) -> 
     assert price(site) == 12_500_000
 
 
-def test_a_new_deck_is_compared_with_the_live_one_and_can_be_taken_back(site: Site, rates: Rates) -> None:
+def test_a_new_deck_is_compared_with_the_live_one_and_can_be_taken_back(site: Site, rates: Command) -> None:
     rates("import", write(site), "--vendor", "acme")
     rates("activate", "acme")
     file = write(site, GOOD.replace("0.0125", "0.0250").replace("4477,", "4478,"))
@@ -131,7 +107,7 @@ def test_a_new_deck_is_compared_with_the_live_one_and_can_be_taken_back(site: Si
     assert "no version was live before" in again.stderr
 
 
-def test_what_is_live_already_is_said_and_done_again(site: Site, rates: Rates) -> None:
+def test_what_is_live_already_is_said_and_done_again(site: Site, rates: Command) -> None:
     rates("import", write(site), "--vendor", "acme")
     rates("activate", "acme")
 
@@ -141,7 +117,7 @@ def test_what_is_live_already_is_said_and_done_again(site: Site, rates: Rates) -
 
 
 @pytest.mark.parametrize("currency", ["EURO", "eur", "XYZ"])
-def test_a_wrong_currency_says_what_to_write(site: Site, rates: Rates, currency: str) -> None:
+def test_a_wrong_currency_says_what_to_write(site: Site, rates: Command, currency: str) -> None:
     done = rates("import", write(site), "--vendor", "acme", "--currency", currency)
 
     assert done.returncode == 2
@@ -151,7 +127,7 @@ def test_a_wrong_currency_says_what_to_write(site: Site, rates: Rates, currency:
     assert "routing.currency: unknown; write an ISO 4217 code, in capitals" in rates("show").stderr
 
 
-def test_what_moves_too_far_is_said_at_once(site: Site, rates: Rates) -> None:
+def test_what_moves_too_far_is_said_at_once(site: Site, rates: Command) -> None:
     rates("import", write(site), "--vendor", "acme")
     rates("activate", "acme")
 
@@ -169,7 +145,7 @@ def test_what_moves_too_far_is_said_at_once(site: Site, rates: Rates) -> None:
     assert "warning" not in quiet.stderr
 
 
-def test_versions_are_shown_with_what_is_live(site: Site, rates: Rates) -> None:
+def test_versions_are_shown_with_what_is_live(site: Site, rates: Command) -> None:
     assert rates("show").returncode == 1
     first = rates("import", write(site), "--vendor", "acme", "--json").json["version"]
     rates("activate", "acme")
@@ -186,14 +162,14 @@ def test_versions_are_shown_with_what_is_live(site: Site, rates: Rates) -> None:
     assert rates("show", "nobody").returncode == 1
 
 
-def test_a_damaged_version_does_not_hide_the_others(site: Site, rates: Rates) -> None:
+def test_a_damaged_version_does_not_hide_the_others(site: Site, rates: Command) -> None:
     version = rates("import", write(site), "--vendor", "acme", "--json").json["version"]
     (Path(site.data["state_dir"]) / "decks" / "acme" / f"{version}.deck").write_bytes(b"x")
 
     assert "damaged" in rates("show").stdout
 
 
-def test_a_damaged_live_deck_is_no_reason_to_refuse_a_new_one(site: Site, rates: Rates) -> None:
+def test_a_damaged_live_deck_is_no_reason_to_refuse_a_new_one(site: Site, rates: Command) -> None:
     version = rates("import", write(site), "--vendor", "acme", "--json").json["version"]
     rates("activate", "acme")
     (Path(site.data["state_dir"]) / "decks" / "acme" / f"{version}.deck").write_bytes(b"x")
@@ -205,7 +181,7 @@ def test_a_damaged_live_deck_is_no_reason_to_refuse_a_new_one(site: Site, rates:
     assert price(site) == 25_000_000
 
 
-def test_how_a_vendor_writes_is_said_once_and_saved(site: Site, rates: Rates) -> None:
+def test_how_a_vendor_writes_is_said_once_and_saved(site: Site, rates: Command) -> None:
     content = "Destino;Codigo;Precio;Inicio\nUK;44;0,0125;01/02/2026\n"
     options = (
         "--map", "prefix=Codigo", "--map", "rate=Precio", "--map", "from=Inicio", "--currency", "EUR", "--decimal", ",",
@@ -221,7 +197,7 @@ def test_how_a_vendor_writes_is_said_once_and_saved(site: Site, rates: Rates) ->
     assert (other.returncode, "--map" in other.stderr) == (2, True)
 
 
-def test_what_is_said_now_wins_over_what_was_saved(site: Site, rates: Rates) -> None:
+def test_what_is_said_now_wins_over_what_was_saved(site: Site, rates: Command) -> None:
     rates("import", write(site, "Code,Rate\n44,0.01\n"), "--vendor", "acme", "--currency", "EUR", "--save")
 
     done = rates(
@@ -231,7 +207,7 @@ def test_what_is_said_now_wins_over_what_was_saved(site: Site, rates: Rates) -> 
     assert done.json["currencies"] == ["GBP"]
 
 
-def test_a_spreadsheet_is_a_deck_too(site: Site, rates: Rates) -> None:
+def test_a_spreadsheet_is_a_deck_too(site: Site, rates: Command) -> None:
     file = write(site, xlsx([("Code", "Rate"), ("447", Number("0.0125"))]), "deck.xlsx")
     assert rates("import", file, "--vendor", "acme", "--currency", "USD").returncode == 0
     rates("activate", "acme")
@@ -251,7 +227,7 @@ def test_a_deck_may_come_through_a_pipe(site: Site, content: bytes) -> None:
     assert (done.returncode, json.loads(done.stdout)["errors"]["count"]) == (0, 0), done.stderr
 
 
-def test_a_check_says_all_and_keeps_nothing(site: Site, rates: Rates) -> None:
+def test_a_check_says_all_and_keeps_nothing(site: Site, rates: Command) -> None:
     good = rates("check", write(site), "--vendor", "acme", "--json")
     bad = rates("check", write(site, GOOD.replace("0.0125", "-1")), "--vendor", "acme", "--json")
 
@@ -261,7 +237,7 @@ def test_a_check_says_all_and_keeps_nothing(site: Site, rates: Rates) -> None:
     assert not list((Path(site.data["state_dir"]) / "decks").iterdir())
 
 
-def test_a_flood_of_bad_lines_is_cut_short(site: Site, rates: Rates) -> None:
+def test_a_flood_of_bad_lines_is_cut_short(site: Site, rates: Command) -> None:
     done = rates("import", write(site, "Code,Rate,Currency\n" + "x,0.01,USD\n" * 1000), "--vendor", "acme")
 
     assert done.returncode == 2
@@ -285,7 +261,7 @@ def test_a_flood_of_bad_lines_is_cut_short(site: Site, rates: Rates) -> None:
         (["--map", "rate=Prise"], "Prise"),
     ],
 )
-def test_wrong_options_are_one_clear_line(site: Site, rates: Rates, wrong: list[str], named: str) -> None:
+def test_wrong_options_are_one_clear_line(site: Site, rates: Command, wrong: list[str], named: str) -> None:
     done = rates("import", write(site), "--vendor", "acme", *wrong)
 
     assert done.returncode == 2
@@ -297,14 +273,14 @@ def test_wrong_options_are_one_clear_line(site: Site, rates: Rates, wrong: list[
 @pytest.mark.parametrize(
     "command", [["diff", "acme"], ["activate", "acme"], ["activate", "acme", "x"], ["diff", "acme", "--at", "noon"]]
 )
-def test_what_was_never_imported_is_said_to_be_so(rates: Rates, command: list[str]) -> None:
+def test_what_was_never_imported_is_said_to_be_so(rates: Command, command: list[str]) -> None:
     done = rates(*command)
 
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_rates_of_another_day_can_be_compared(site: Site, rates: Rates) -> None:
+def test_rates_of_another_day_can_be_compared(site: Site, rates: Command) -> None:
     rates("import", write(site), "--vendor", "acme")
     rates("activate", "acme")
     announced = GOOD + "447,UK - Mobile,0.0250,0.001,60/60,USD,2040-01-01,,no\n"

@@ -6,19 +6,18 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
 
 from agi_lookup.calls.file import CALLS_FILE, CallFile, Reported
 from agi_lookup.calls.options import CallLogOptions, NumbersKept
-from agi_lookup.cli import main
 from agi_lookup.domain.model import ALLOW
 from agi_lookup.routing.rates import Kind, Rate, Tariff
 from agi_lookup.routing.store import Store
+from tests.in_process import Command, runner
 from tests.past_calls.deck_store import imported
 from tests.past_calls.logged import NOW, NUMBER, OTHER, call, result
 from tests.past_calls.test_known import cached
@@ -35,19 +34,6 @@ MASTER = (
 )
 
 
-class Done(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.stdout)
-
-
-Replay = Callable[..., Done]
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     """Acme is the cheaper one by a cent."""
@@ -62,14 +48,8 @@ def site(tmp_path: Path) -> Site:
 
 
 @pytest.fixture
-def replay(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Replay:
-    def run(*args: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["agi-lookup", "--config", str(site.config), "replay", *args])
-        with pytest.raises(SystemExit) as ended:
-            main.main()
-        return Done(int(ended.value.code or 0), *capsys.readouterr())
-
-    return run
+def replay(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return runner("replay", site, monkeypatch, capsys)
 
 
 def store(site: Site) -> Store:
@@ -108,7 +88,7 @@ def blocking(**when: Any) -> dict[str, Any]:
     return {"rules": [{"name": "no", "action": "block", "mode": "enforce", "when": when}]}
 
 
-def test_a_new_deck_moves_calls_and_costs_by_its_increments(site: Site, replay: Replay) -> None:
+def test_a_new_deck_moves_calls_and_costs_by_its_increments(site: Site, replay: Command) -> None:
     new = imported(store(site), "acme", [rate("44", 3, 60, 60)], NOW + 1)
     file = master(site, (61, "ANSWERED"), (0, "NO ANSWER"))
 
@@ -122,7 +102,7 @@ def test_a_new_deck_moves_calls_and_costs_by_its_increments(site: Site, replay: 
     assert store(site).live()["acme"][0] != new
 
 
-def test_a_deck_counts_with_the_rates_in_force_when_the_call_was_made(site: Site, replay: Replay) -> None:
+def test_a_deck_counts_with_the_rates_in_force_when_the_call_was_made(site: Site, replay: Command) -> None:
     began = 1_800_003_600.0  # 2027-01-15 09:00 UTC
     imported(store(site), "acme", [rate("44", 5)._replace(end=began), rate("44", 1)._replace(start=began)], NOW + 1)
 
@@ -133,7 +113,7 @@ def test_a_deck_counts_with_the_rates_in_force_when_the_call_was_made(site: Site
     assert (east["rerouted"], east["after"]["cost"]) == (1, {"EUR": "0.020000"})
 
 
-def test_a_new_rule_blocks_and_tells_of_the_calls_that_were_answered(site: Site, replay: Replay) -> None:
+def test_a_new_rule_blocks_and_tells_of_the_calls_that_were_answered(site: Site, replay: Command) -> None:
     new = other_config(site, policy=blocking(country="GB"))
     out = site.folder / "out.csv"
 
@@ -150,7 +130,7 @@ def test_a_new_rule_blocks_and_tells_of_the_calls_that_were_answered(site: Site,
     assert "123456" not in out.read_text()
 
 
-def test_logged_calls_are_compared_with_what_they_were_told(site: Site, replay: Replay) -> None:
+def test_logged_calls_are_compared_with_what_they_were_told(site: Site, replay: Command) -> None:
     log_calls(site, allowed(), Reported(NOW + 70, "1.1", result()), call(OTHER, channel="2.2"))
 
     done = replay("--log", "--json")
@@ -164,7 +144,7 @@ def test_logged_calls_are_compared_with_what_they_were_told(site: Site, replay: 
     assert shown["unknown_length"] == 1
 
 
-def test_the_dead_number_that_was_logged_blocks_again_where_rules_say_so(site: Site, replay: Replay) -> None:
+def test_the_dead_number_that_was_logged_blocks_again_where_rules_say_so(site: Site, replay: Command) -> None:
     log_calls(site, allowed())
 
     shown = replay(
@@ -179,7 +159,7 @@ def test_the_dead_number_that_was_logged_blocks_again_where_rules_say_so(site: S
     assert (shown["before"]["blocked"], shown["after"]["blocked"]) == (0, 1)
 
 
-def test_a_hashed_number_is_counted_and_not_guessed(site: Site, replay: Replay) -> None:
+def test_a_hashed_number_is_counted_and_not_guessed(site: Site, replay: Command) -> None:
     log_calls(site, allowed(), numbers=NumbersKept.HASHED)
 
     done = replay("--log", "--json")
@@ -187,7 +167,7 @@ def test_a_hashed_number_is_counted_and_not_guessed(site: Site, replay: Replay) 
     assert (done.returncode, done.json["calls"], done.json["skipped"]) == (1, 0, {"no_number": 1})
 
 
-def test_lines_that_cannot_be_used_are_told_and_the_rest_counted(site: Site, replay: Replay) -> None:
+def test_lines_that_cannot_be_used_are_told_and_the_rest_counted(site: Site, replay: Command) -> None:
     path = site.folder / "calls.csv"
     bad = "".join(f"07400{n:06d},soon\n" for n in range(25))
     path.write_text(f"dst,calldate\n07400123456,2027-01-15T09:00:00Z\n{bad}112,2027-01-15 09:00:00\ns,1800003600\n")
@@ -202,7 +182,7 @@ def test_lines_that_cannot_be_used_are_told_and_the_rest_counted(site: Site, rep
     assert "07400" not in done.stderr
 
 
-def test_networks_are_taken_from_the_cache(site: Site, replay: Replay) -> None:
+def test_networks_are_taken_from_the_cache(site: Site, replay: Command) -> None:
     cached(Path(site.data["state_dir"]) / "cache.sqlite", NUMBER)
     file = master(site, (60, "ANSWERED"))
     new = other_config(site, policy=blocking(mccmnc="23415"))
@@ -225,7 +205,7 @@ def test_networks_are_taken_from_the_cache(site: Site, replay: Replay) -> None:
         (("--before", "logged"), "--before logged: a file of calls does not say"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(site: Site, replay: Replay, args: tuple[str, ...], says: str) -> None:
+def test_what_cannot_be_done_is_said_in_one_line(site: Site, replay: Command, args: tuple[str, ...], says: str) -> None:
     done = replay(master(site, (60, "ANSWERED")), *args)
 
     assert done.returncode == 2
@@ -233,20 +213,20 @@ def test_what_cannot_be_done_is_said_in_one_line(site: Site, replay: Replay, arg
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_deck_where_nothing_is_routed_is_a_mistake(site: Site, replay: Replay) -> None:
+def test_a_deck_where_nothing_is_routed_is_a_mistake(site: Site, replay: Command) -> None:
     done = replay(master(site), "--deck", "acme", "--config", other_config(site, routing={}))
 
     assert (done.returncode, "no trunks under routing" in done.stderr) == (2, True)
 
 
-def test_a_log_that_is_not_there_is_said_in_one_line(replay: Replay) -> None:
+def test_a_log_that_is_not_there_is_said_in_one_line(replay: Command) -> None:
     done = replay("--log")
 
     assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
     assert CALLS_FILE in done.stderr
 
 
-def test_the_input_is_never_written_over(site: Site, replay: Replay) -> None:
+def test_the_input_is_never_written_over(site: Site, replay: Command) -> None:
     file = master(site, (60, "ANSWERED"))
 
     done = replay(file, "--deck", "acme", "-o", file)
@@ -263,7 +243,7 @@ def test_standard_input_is_read(site: Site) -> None:
     assert (done.returncode, json.loads(done.stdout)["calls"]) == (0, 1), done.stderr
 
 
-def test_no_output_is_left_by_a_replay_that_failed(site: Site, replay: Replay) -> None:
+def test_no_output_is_left_by_a_replay_that_failed(site: Site, replay: Command) -> None:
     out = site.folder / "out.csv"
 
     replay("--log", "-o", str(out))
@@ -271,7 +251,7 @@ def test_no_output_is_left_by_a_replay_that_failed(site: Site, replay: Replay) -
     assert list(site.folder.glob("out.csv*")) == []
 
 
-def test_the_report_reads_as_text(site: Site, replay: Replay) -> None:
+def test_the_report_reads_as_text(site: Site, replay: Command) -> None:
     imported(store(site), "acme", [rate("44", 3)], NOW + 1)
 
     text = replay(master(site, (60, "ANSWERED")), "--deck", "acme").stdout
