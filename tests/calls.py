@@ -29,6 +29,9 @@ from tests.processes import Process, Site, free_port, make_site, running
 from tests.test_daemon import fetch, wait_for_port
 
 UNIQUEID: Final = "1763742000.1"
+CONNECT_S: Final = 30.0
+"""Asterisk's 2 s are for one call. A thousand that one loop makes at once, on a busy machine, wait for that loop before they wait
+for the server."""
 SET: Final = "SET VARIABLE ARRAY("
 
 
@@ -48,7 +51,7 @@ async def dial(
 
 
 async def played(site: Site, number: str, caller: str = "alice", *, leave_after_s: float | None = None) -> Played:
-    behaviour = Behaviour(hangup_after_s=leave_after_s, agiexitonhangup=True)
+    behaviour = Behaviour(hangup_after_s=leave_after_s, agiexitonhangup=True, connect_s=CONNECT_S)
     return await play(call_of(number, caller), "127.0.0.1", site.agi_port, behaviour)
 
 

@@ -34,6 +34,7 @@ class Behaviour:
     hangup_after_s: float | None = None
     agisighup: bool = True  # a hang-up, and the end, are told by a HANGUP line
     agiexitonhangup: bool = False  # a hang-up ends the connection at once
+    connect_s: float = CONNECT_S
     give_up_s: float = GIVE_UP_S
 
 
@@ -57,7 +58,7 @@ async def play(call: Call, host: str, port: int, behaviour: Behaviour | None = N
     loop = asyncio.get_running_loop()
     session = _Session(behaviour)
     started = loop.time()
-    async with asyncio.timeout(CONNECT_S):
+    async with asyncio.timeout(behaviour.connect_s):
         await loop.create_connection(lambda: session, host, port)
     try:
         async with asyncio.timeout(behaviour.give_up_s):
