@@ -239,15 +239,33 @@ class Server:
     async def _answer(
         self, session: AgiSession, request: CallRequest, kit: CallKit, access: Access, started: float
     ) -> None:
+        """The answer first; who else wants to know of it comes after."""
+        lines: list[bytes] = []
+        seconds = 0.0
         try:
             decision = await guaranteed(request, kit, started, self._guard, self._metrics)
-            lines = self._lines(request, decision, access, started)
+            if decision is None:
+                self.refused("too_late")
+            else:
+                seconds = asyncio.get_running_loop().time() - started
+                lines = encode_set(render(decision, prefix=access.prefix, now=time.time(), ms=int(seconds * 1000)))
         except Exception:  # noqa: BLE001
             # counted and logged: a session that is told nothing would hold its call
             self._metrics.bug("answer")
             self._log.exception("a bug while answering; the call goes on")
-            lines, decision = [], None
+            decision = None
         session.say(lines, partial(self._accepted, decision) if decision is not None and decision.routes else None)
+        if decision is not None:
+            self._answered(request, decision, seconds)
+
+    def _answered(self, request: CallRequest, decision: Decision, seconds: float) -> None:
+        try:
+            self._metrics.call(decision, seconds)
+            self._log.info("call", **call_line(request, decision, seconds, self._number_id))
+            self._note(request, decision, seconds)
+        except Exception:  # noqa: BLE001 - counted and logged: the call has its answer
+            self._metrics.bug("answered")
+            self._log.exception("a bug after answering; the call goes on")
 
     def _accepted(self, decision: Decision) -> None:
         """The dialplan has its routes: from now on they count as taken. Told late or not at all, they never do."""
@@ -269,16 +287,6 @@ class Server:
 
     async def _thank(self, session: AgiSession, status: ResultStatus, access: Access) -> None:
         session.say(encode_set([(f"{access.prefix}RESULT_STATUS", status.value)]))
-
-    def _lines(self, request: CallRequest, decision: Decision | None, access: Access, started: float) -> list[bytes]:
-        if decision is None:
-            self.refused("too_late")
-            return []
-        seconds = asyncio.get_running_loop().time() - started
-        self._metrics.call(decision, seconds)
-        self._log.info("call", **call_line(request, decision, seconds, self._number_id))
-        self._note(request, decision, seconds)
-        return encode_set(render(decision, prefix=access.prefix, now=time.time(), ms=int(seconds * 1000)))
 
 
 def call_line(

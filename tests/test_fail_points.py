@@ -154,15 +154,17 @@ async def test_a_bug_anywhere_on_the_way_lets_its_call_go_on_and_harms_no_other(
 
 
 @pytest.mark.parametrize("part", ["_note", "_number_id", "_metrics"])
-async def test_a_bug_in_what_only_watches_holds_no_call(tmp_path: Path, part: str) -> None:
-    """O9: behind the decision, where it is counted, logged and noted."""
+async def test_a_bug_in_what_only_watches_takes_no_answer_away(tmp_path: Path, part: str) -> None:
+    """O9: behind the answer, where it is counted, logged and noted."""
     numbers = fresh_numbers()
     async with serving(tmp_path) as world:
-        real = getattr(world.server, part)
+        real, before = getattr(world.server, part), world.bugs()
         setattr(world.server, part, Broken(real, RuntimeError("a bug"), "call"))
         hit = await world.call(next(numbers))
         setattr(world.server, part, real)
         after = await world.call(next(numbers))
 
-    assert hit.variables.get("LOOKUP_ACTION", "allow") == "allow"
+        assert world.bugs() == before + 1
+
+    assert hit.variables["LOOKUP_STATUS"] == "PARTIAL"
     assert after.variables["LOOKUP_STATUS"] == "PARTIAL"
