@@ -10,6 +10,7 @@ import aiosqlite
 from agi_lookup.cache.base import CacheEntry
 from agi_lookup.cache.codec import MAX_BODY_BYTES, BadEntry, is_e164, pack, unpack
 from agi_lookup.cache.queue import Change
+from agi_lookup.cache.sqlite.rows import many
 from agi_lookup.domain.model import Facet
 
 Row = tuple[Any, ...]
@@ -28,7 +29,7 @@ READ: Final = f"SELECT number, facet, {_BODY} FROM entry WHERE number IN (SELECT
 _PAGE: Final = f"SELECT number, facet, {_BODY} FROM entry WHERE (number, facet) > (?, ?) ORDER BY number, facet LIMIT ?"  # noqa: S608
 _NUMBERS: Final = "SELECT DISTINCT number FROM entry WHERE number > ? ORDER BY number LIMIT ?"
 _ERASE: Final = "DELETE FROM entry WHERE number = ? AND facet = ?"
-_KEEP: Final = """INSERT INTO entry (number, facet, observed_at, stale_until, body) VALUES (?, ?, ?, ?, ?)
+_KEEP: Final = """INSERT INTO entry (number, facet, observed_at, stale_until, body) VALUES {rows}
 ON CONFLICT (number, facet) DO UPDATE
 SET observed_at = excluded.observed_at, stale_until = excluded.stale_until, body = excluded.body"""
 _KEEP_NEWER: Final = f"{_KEEP} WHERE excluded.observed_at > entry.observed_at"
@@ -58,15 +59,13 @@ async def write(connection: aiosqlite.Connection, batch: Sequence[Change], on_ba
     erased = [(digits(number), CODES[facet]) for (number, facet), entry in batch if entry is None]
     if erased:
         await connection.executemany(_ERASE, erased)
-    kept = _rows((entry for _, entry in batch if entry is not None), on_bad)
-    if kept:
-        await connection.executemany(_KEEP, kept)
+    await _insert(connection, _KEEP, (entry for _, entry in batch if entry is not None), on_bad)
 
 
 async def keep_newer(connection: aiosqlite.Connection, entries: Iterable[CacheEntry], on_bad: OnBad) -> int:
     """Write what is newer than what is held; returns how many rows changed."""
     before = connection.total_changes
-    await connection.executemany(_KEEP_NEWER, _rows(entries, on_bad))
+    await _insert(connection, _KEEP_NEWER, entries, on_bad)
     return connection.total_changes - before
 
 
@@ -101,6 +100,13 @@ async def is_sound(connection: aiosqlite.Connection) -> bool:
 
 async def _one(connection: aiosqlite.Connection, sql: str, parameters: Row = ()) -> Row:
     return tuple(next(iter(await connection.execute_fetchall(sql, parameters))))
+
+
+async def _insert(
+    connection: aiosqlite.Connection, template: str, entries: Iterable[CacheEntry], on_bad: OnBad
+) -> None:
+    for statement, values in many(template, _rows(entries, on_bad)):
+        await connection.execute(statement, values)
 
 
 def _rows(entries: Iterable[CacheEntry], on_bad: OnBad) -> list[Row]:
