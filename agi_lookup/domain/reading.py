@@ -63,6 +63,8 @@ _PARSE_ERRORS: Final = {
 _RETIRED_PREFIXES: Final = {52: re.compile("^(?:01|04[45]|1)")}
 """By calling code. Mexico dropped these from 2019 to 2020 (IFT), and address books still hold `+52 1 ...`."""
 
+_CALLING_CODES: Final = frozenset(map(str, COUNTRY_CODE_TO_REGION_CODE))
+
 _LITERAL_DIGITS: Final = re.compile(r"(?<!\\)[0-9]")  # of a format such as "0\\1 15-\\2": all but the groups
 
 Reading: TypeAlias = Number | NumberError
@@ -82,10 +84,10 @@ def international(digits: str) -> Reading:
 
 def calling_code(digits: str) -> str:
     """The leading one to three digits that are a country's calling code; empty when there is none."""
-    if digits.startswith("0"):
-        return ""
-    sizes = range(1, min(3, len(digits)) + 1)
-    return next((digits[:n] for n in sizes if int(digits[:n]) in COUNTRY_CODE_TO_REGION_CODE), "")
+    for size in (1, 2, 3):
+        if (code := digits[:size]) in _CALLING_CODES:
+            return code
+    return ""
 
 
 def exact(code: str, national: str) -> PhoneNumber:

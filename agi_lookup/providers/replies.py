@@ -89,13 +89,7 @@ def strict_json(body: bytes) -> Json:
     Numbers with a fraction or exponent come as `Decimal`. Raises `ProviderProtocolError`.
     """
     try:
-        value: Json = json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_object,
-            parse_int=_integer,
-            parse_float=_decimal,
-            parse_constant=_no_constant,
-        )
+        value: Json = _strict(body.decode("utf-8"))
         if b"\\u" in body or body.count(b"{") + body.count(b"[") > MAX_DEPTH:
             _check(value)  # only an escape can hide a lone surrogate, only many brackets nest deep
     except (ValueError, RecursionError, DecimalException) as error:
@@ -127,6 +121,12 @@ def _decimal(literal: str) -> Decimal:
 
 def _no_constant(_literal: str) -> NoReturn:
     raise ValueError("NaN or Infinity")
+
+
+_strict: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_decimal, parse_constant=_no_constant
+).decode
+"""Made once: `json.loads` makes a decoder for each text."""
 
 
 def _check(value: Json, depth: int = 0) -> None:
