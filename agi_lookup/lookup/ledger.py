@@ -31,7 +31,7 @@ from agi_lookup.providers.base import NumberResult
 OK: Final = "ok"
 BEHIND_S: Final = 0.1
 BUSY_S: Final = 0.01
-GATHER_S: Final = 0.002
+GATHER_S: Final = 0.008
 """When transactions come close together, each waits a moment for more: its way to the thread and back costs as much as ten rows."""
 BOOK_S: Final = 1.0
 """A disk that needs longer has failed: a call waits no longer either."""
