@@ -75,9 +75,7 @@ class LineSink:
         self._flush()
 
     def _flush(self) -> None:
-        lines: list[str] = []
-        while self._lines:
-            lines.append(self._lines.popleft())
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]  # not what comes meanwhile: that has no end
         try:
             _write_all(self._fd, "".join(lines).encode("utf-8", "backslashreplace"))
         except OSError:

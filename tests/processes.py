@@ -147,7 +147,7 @@ def make_site(folder: Path, *, provider: str | None = None, **profile: Any) -> S
     site = Site(folder, free_port(), free_port(), {})
     site.data = {
         "state_dir": str(folder / "state"),
-        "server": {"port": site.agi_port},
+        "server": {"port": site.agi_port, "shed_lag_s": 5},  # as a busy machine is no reason to let a test's call go
         "http": {"port": site.http_port},
         "profiles": {"default": {"dial_plan": {"country": "GB"}, **profile}},
     }
