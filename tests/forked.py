@@ -15,9 +15,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
+from agi_lookup.cache.sqlite.tier import Limits, SqliteTier
 from agi_lookup.cli.main import main as agi_lookup
 from agi_lookup.domain.dial_plan import DialPlan
 from agi_lookup.domain.number import preload
@@ -73,7 +75,7 @@ def forks() -> Iterator[Forks]:
         for pipe in (zygote.stdin, zygote.stdout):
             if pipe is not None:
                 pipe.close()
-        zygote.wait(10)
+        zygote.wait(60)
 
 
 def line(pipe: IO[str] | None) -> str:
@@ -99,6 +101,9 @@ def warm() -> None:
     for module in ("cli.serve", "daemon", "log", "providers.http", *(f"providers.{kind}" for kind in KINDS)):
         importlib.import_module(f"agi_lookup.{module}")
     preload(DialPlan(country="GB"))
+    # else what a busy machine reads too slowly is a miss, and a miss is paid for
+    patient = partial(SqliteTier.open, limits=Limits(read_timeout_s=5.0, line_s=5.0))
+    SqliteTier.open = patient  # type: ignore[method-assign]
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
@@ -10,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,27 @@ CLI = (sys.executable, "-m", "agi_lookup.cli.main")
 READY_S = 60.0
 
 
+_PORTS = itertools.count(secrets.randbelow(11_000))  # whatever seeds `random`
+
+
 def free_port() -> int:
-    """Below those that the system gives to whoever connects: one of these could be taken before it is listened on."""
+    """Below those that the system gives to whoever connects: one of these could be taken before it is listened on.
+
+    Never one twice, and none that the other worker may choose.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 2
     while True:
-        port = 10_000 + secrets.randbelow(22_000)  # whatever seeds `random`
+        port = 10_000 + 11_000 * worker + next(_PORTS) % 11_000
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + READY_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @dataclass
@@ -63,7 +78,7 @@ class Process:
             time.sleep(0.02)
         raise AssertionError(f"no {event!r} in {self.log.read_text()[-2000:]}")
 
-    def end(self, how: signal.Signals = signal.SIGTERM, within_s: float = 10.0) -> int:
+    def end(self, how: signal.Signals = signal.SIGTERM, within_s: float = 60.0) -> int:
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGCONT)
             self.popen.send_signal(how)
@@ -71,7 +86,7 @@ class Process:
             return self.popen.wait(within_s)
         except subprocess.TimeoutExpired:
             self.popen.kill()
-            self.popen.wait(5)
+            self.popen.wait(30)
             raise
 
 
@@ -91,12 +106,12 @@ def running(
         if popen.poll() is None:
             popen.send_signal(signal.SIGCONT)
             popen.kill()
-            popen.wait(5)
+            popen.wait(30)
 
 
 def cli(*args: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*CLI, *args], capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **(environ or {})}
+        [*CLI, *args], capture_output=True, text=True, check=False, timeout=120, env={**os.environ, **(environ or {})}
     )
 
 
@@ -143,13 +158,16 @@ class Site:
 
 
 def make_site(folder: Path, *, provider: str | None = None, **profile: Any) -> Site:
-    """A config for GB; `provider` is the NPL simulator's base URL."""
+    """A config for GB; `provider` is the NPL simulator's base URL.
+
+    Its server bears with a busy machine, unless a test wants to see what it does in little time.
+    """
     site = Site(folder, free_port(), free_port(), {})
     site.data = {
         "state_dir": str(folder / "state"),
-        "server": {"port": site.agi_port, "shed_lag_s": 5},  # as a busy machine is no reason to let a test's call go
+        "server": {"port": site.agi_port, "shed_lag_s": 5, "environment_timeout_s": 20, "reply_timeout_s": 20},
         "http": {"port": site.http_port},
-        "profiles": {"default": {"dial_plan": {"country": "GB"}, **profile}},
+        "profiles": {"default": {"dial_plan": {"country": "GB"}, "deadline_ms": 10_000, **profile}},
     }
     if provider:
         site.data["providers"] = {

@@ -59,7 +59,7 @@ def run(site: Site, *args: str, wrap: tuple[str, ...] = ()) -> subprocess.Comple
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    return make_site(tmp_path)
+    return make_site(tmp_path, deadline_ms=1000)
 
 
 def test_a_fresh_machine_is_ready(site: Site) -> None:
@@ -214,7 +214,7 @@ def test_a_database_in_use_is_looked_at_beside_its_writer(site: Site) -> None:
 def test_accounts_are_asked_for_their_balance_alone(tmp_path: Path) -> None:
     """P11, P12: let in, refused, low; and nobody is paid."""
     with simulator(tmp_path, "--limit", "npl.credit=12.5") as npl:
-        site = make_site(tmp_path, provider=npl)
+        site = make_site(tmp_path, provider=npl, deadline_ms=1000)
         account = site.data["providers"]["npl"]
         site.data["providers"] |= {
             "refused": {**account, "password": CANARY},
@@ -238,7 +238,7 @@ def test_accounts_are_asked_for_their_balance_alone(tmp_path: Path) -> None:
 
 def test_an_account_without_credit_is_told(tmp_path: Path) -> None:
     with simulator(tmp_path, "--limit", "npl.credit=0") as npl:
-        site = make_site(tmp_path, provider=npl)
+        site = make_site(tmp_path, provider=npl, deadline_ms=1000)
         examined = examine(site)
     assert examined.failed == {"provider npl"}
 

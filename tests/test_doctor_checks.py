@@ -96,7 +96,7 @@ BUDGETS: dict[str, tuple[dict[str, Any], list[str]]] = {
 @pytest.mark.parametrize(("budget", "expected"), BUDGETS.values(), ids=BUDGETS)
 async def test_money_without_a_cap_is_told(tmp_path: Path, budget: dict[str, Any], expected: list[str]) -> None:
     """B7."""
-    site = make_site(tmp_path, provider="http://127.0.0.1:9/npl")
+    site = make_site(tmp_path, provider="http://127.0.0.1:9/npl", deadline_ms=1000)
     site.data["budget"] = budget
     site.write()
     async with settings.built(configuration.read(site.config)) as generation:
@@ -104,7 +104,7 @@ async def test_money_without_a_cap_is_told(tmp_path: Path, budget: dict[str, Any
 
 
 async def test_webhooks_are_told_without_their_secret(tmp_path: Path) -> None:
-    site = make_site(tmp_path)
+    site = make_site(tmp_path, deadline_ms=1000)
     site.data["providers"] = {"sms": block(public_url="https://pbx.example.com", allow_private=True)}
     site.write()
     async with settings.built(configuration.read(site.config)) as generation:
@@ -116,7 +116,7 @@ async def test_webhooks_are_told_without_their_secret(tmp_path: Path) -> None:
 async def test_the_vendors_clock_is_read_from_its_replies(tmp_path: Path) -> None:
     dates = vendors.Dates()
     with simulator(tmp_path) as npl:
-        site = make_site(tmp_path, provider=npl)
+        site = make_site(tmp_path, provider=npl, deadline_ms=1000)
         async with settings.built(configuration.read(site.config)) as generation:
             (finding,) = await vendors.check_accounts(generation, dates)
     assert finding.status == "ok"

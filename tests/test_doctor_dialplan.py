@@ -20,7 +20,7 @@ CALLING = "exten => _X!,1,Gosub(agi-lookup,s,1(${EXTEN}))"
 
 
 def read_config(folder: Path, **server: Any) -> Config:
-    site = make_site(folder)
+    site = make_site(folder, deadline_ms=1000)
     site.data["server"] = {"port": 4573, **server}
     site.data["profiles"]["slow"] = {"dial_plan": {"country": "GB"}, "deadline_ms": 3000}
     site.write()

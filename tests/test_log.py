@@ -55,7 +55,9 @@ def test_a_reader_that_stopped_reading_blocks_nothing_and_losses_are_counted() -
         dropped += count
 
     sink = LineSink(writer, drop)
-    for _ in range(4 * MAX_LINES):  # of which the pipe takes some hundred, the thread a buffer full, the buffer the last
+    for _ in range(
+        4 * MAX_LINES
+    ):  # of which the pipe takes some hundred, the thread a buffer full, the buffer the last
         sink.msg("x" * 200)
     sink.close()
     os.close(reader)

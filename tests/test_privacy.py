@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from agi_lookup.sim.asterisk import play
 from agi_lookup.sim.asterisk_wire import Call
 from tests import calls
 from tests.cache.servers import Server, valkey_server
-from tests.processes import Process, Site, make_site
+from tests.processes import Process, Site, make_site, until
 from tests.providers.replay import NOW, make, outcomes, posted, recorded_replies
 from tests.test_daemon import fetch, request, simulator
 from tests.test_routes import import_deck, trunk, trunks
@@ -65,7 +64,7 @@ def site(tmp_path: Path, shared: Server) -> Iterator[Site]:
         folder.mkdir()
         site = make_site(folder, provider=npl)
         site.data |= {
-            "cache": {"shared": {"url": shared.url, "timeout_ms": 500}},
+            "cache": {"shared": {"url": shared.url, "timeout_ms": 5000}},
             "calls": {"enabled": True, "numbers": "full"},
             "log": {"level": "debug"},
             "routing": {"currency": "EUR", "trunks": {"one": trunk("acme")}, "sticky": {"by": "number", "for_s": 3600}},
@@ -89,7 +88,6 @@ def use_up(site: Site) -> None:
     report(site, CANARY, "ANSWER", 16)
     fetch(api(site, "explain", CANARY))
     http_get(site, f"/api/v1/lookup/{CANARY}?fresh=yes")
-    time.sleep(0.6)  # what is written behind is on disk after 250 ms
 
 
 def exported(site: Site) -> dict[str, Any]:
@@ -131,10 +129,23 @@ def where_found(site: Site, shared: Server) -> list[str]:
     return found + [key for key in keys if CANARY[-9:] in key or TRACES[0] in shared.admin("GET", key)]
 
 
+def is_written(site: Site, shared: Server) -> bool:
+    """What is written behind: both facets to the disk and to the shared tier, all calls with their results."""
+    held = {name.removesuffix("-wal") for name in where_found(site, shared)}
+    shown = exported(site)
+    return (
+        {"state/cache.sqlite", "state/calls.sqlite"} <= held
+        and len([name for name in held if ":" in name]) == 2
+        and len(shown["calls"]) == 3
+        and len(shown["calls"][-1]["results"]) == 2
+    )
+
+
 def test_of_a_number_that_was_forgotten_nothing_is_left_anywhere(site: Site, shared: Server) -> None:
     """S16: cache, shared tier, call log in full, histories, sticky trunk, recent calls; the ledger keeps the money alone."""
     with site.serve() as server:
         use_up(site)
+        until(lambda: is_written(site, shared))
         before = exported(site)
         held = where_found(site, shared)
         told = pages(site)
@@ -165,8 +176,9 @@ def test_of_a_number_that_was_forgotten_nothing_is_left_anywhere(site: Site, sha
 
 def test_without_a_server_the_files_are_asked(site: Site, shared: Server) -> None:
     """S16. A file that was put aside is named, as it cannot be erased number by number."""
-    with site.serve():
+    with site.serve() as server:
         use_up(site)
+        server.end()
     (site.folder / "state" / "cache.sqlite.corrupt-20260101T000000Z").write_bytes(b"who knows")
     before = site.json("privacy", "export", CANARY)
     gone = site.json("privacy", "forget", CANARY)
@@ -184,8 +196,9 @@ def test_without_a_server_the_files_are_asked(site: Site, shared: Server) -> Non
 
 def test_a_call_log_that_is_switched_off_is_still_searched(site: Site, shared: Server) -> None:
     """S16."""
-    with site.serve():
+    with site.serve() as server:
         use_up(site)
+        server.end()
     site.data["calls"] = {"enabled": False}
     site.write()
     with site.serve():

@@ -250,7 +250,7 @@ async def test_a_late_answer_is_kept_and_not_bought_again() -> None:
     npl = source(answer(), gate=gate)
     world = World(npl)
 
-    late = await world.ask(within_s=0.01)
+    late = await world.ask(within_s=0.2)
     gate.set()
     await world.settle()
     next_call = await world.ask()

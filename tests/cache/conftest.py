@@ -137,7 +137,7 @@ async def open_shared(valkey: Server, clock: Clock, heard: Heard) -> AsyncIterat
         await tier.close()
 
 
-async def until(true: Callable[[], bool], timeout_s: float = 10.0) -> None:
+async def until(true: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Wait for a condition that background work brings about."""
     async with asyncio.timeout(timeout_s):
         while not true():
