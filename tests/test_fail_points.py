@@ -76,7 +76,9 @@ def quiet(tmp_path: Path) -> Iterator[None]:
 
 @asynccontextmanager
 async def serving(folder: Path) -> AsyncIterator[World]:
-    config = read_config(folder, providers={}, profiles={"default": {"dial_plan": {"country": "GB"}}})
+    config = read_config(
+        folder, providers={}, profiles={"default": {"dial_plan": {"country": "GB"}, "deadline_ms": 10_000}}
+    )
     async with serving_http(config) as served:
         generation = served.generation
         server = Server(generation.kit, generation.access, LIMITS, served.core.metrics, LagMeter())

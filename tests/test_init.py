@@ -133,12 +133,12 @@ def test_what_flags_tell_starts_and_answers_a_call(tmp_path: Path) -> None:
     with simulator(tmp_path) as npl:
         done = init(
             path,
-            *("--country", "GB", "--provider", "npl=numberportabilitylookup", "--json"),
+            *("--country", "GB", "--provider", "npl=numberportabilitylookup", "--deadline-ms", "10000", "--json"),
             *("--set", f"npl.base_url={npl}", "--set", "npl.allow_private=true", "--set", "npl.user=sim-user"),
         )
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout) == {"file": str(path), "providers": ["npl"], "environment": ["NPL_PASSWORD"]}
-        path.write_text(path.read_text() + f"server: {{port: {agi}}}\nhttp: {{port: {http}}}\n")
+        path.write_text(path.read_text() + f"server: {{port: {agi}, shed_lag_s: 5}}\nhttp: {{port: {http}}}\n")
         environ = {"NPL_PASSWORD": "sim-pass"}
         with running(tmp_path / "serve.log", "--config", str(path), "serve", environ=environ) as server:
             server.wait_for("serving")
