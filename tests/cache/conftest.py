@@ -47,8 +47,25 @@ class OpenTier(Protocol):
 
 OpenReader = Callable[[float], Awaitable[Reader]]
 
-PATIENT = Limits(read_timeout_s=5.0, line_s=5.0)
+PATIENT = Limits(read_timeout_s=5.0, line_s=5.0, lock_wait_s=30.0)
 """No test depends on how busy the machine is."""
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def patience() -> Iterator[None]:
+    """Nor on the limits that are no options."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SqliteTier.flush, "__defaults__", (PATIENCE_S,))
+        for limit in (
+            "cache.sqlite.tier.OPEN_S",
+            "cache.sqlite.reader.OPEN_S",
+            "cache.valkey.reader.OPEN_S",
+            "cluster.member.BEHIND_S",
+            "cluster.claims.CLOSE_S",
+        ):
+            patch.setattr(f"agi_lookup.{limit}", PATIENCE_S)
+        yield
 
 
 @pytest.fixture
@@ -114,7 +131,7 @@ def valkey() -> Iterator[Server]:
         yield server
 
 
-AMPLE = ValkeyLimits()
+AMPLE = ValkeyLimits(write_s=20.0)
 
 
 class OpenShared(Protocol):
@@ -127,7 +144,7 @@ async def open_shared(valkey: Server, clock: Clock, heard: Heard) -> AsyncIterat
     tiers: list[ValkeyTier] = []
 
     async def open_(url: str = "", *, limits: ValkeyLimits = AMPLE, **options: object) -> ValkeyTier:
-        given = SharedOptions.model_validate({"url": url or valkey.url, "timeout_ms": 5_000} | options)
+        given = SharedOptions.model_validate({"url": url or valkey.url, "timeout_ms": 10_000} | options)
         tier = await ValkeyTier.open(given, clock=clock, on_alarm=heard.alarm, count=heard.count, limits=limits)
         tiers.append(tier)
         return tier

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import time
 from pathlib import Path
 
 from agi_lookup.cache.sqlite import Mode, SqliteTier
 from tests.cache.entries import NOW, identity
 
+ROUND_S = 0.002
+
 
 def write_until_killed(path: Path, first: int, pipe: int, *, flush: bool) -> None:
-    """Put entry after entry. With `flush` a line is the count that is on disk; else it is the count put and when (monotonic)."""
+    """Put entry after entry. A line is the count that is on disk; without `flush` the count put, `ROUND_S` or more apart."""
     asyncio.run(_write(path, first, pipe, flush=flush))
 
 
@@ -27,5 +28,5 @@ async def _write(path: Path, first: int, pipe: int, *, flush: bool) -> None:
             await tier.flush(30.0)
             os.write(pipe, f"{i}\n".encode())
         elif not flush:
-            os.write(pipe, f"{i} {time.monotonic()}\n".encode())
-            await asyncio.sleep(0.002)
+            os.write(pipe, f"{i}\n".encode())
+            await asyncio.sleep(ROUND_S)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cache.servers import Server
-from tests.processes import Site, make_site
+from tests.processes import Site, make_site, until
 from tests.test_daemon import bought, simulator
 
 ONE, TWO = "447400123401", "447400123400"
@@ -25,7 +25,7 @@ def npl(tmp_path: Path) -> Iterator[str]:
 def sharing(folder: Path, npl: str, valkey: Server) -> Site:
     folder.mkdir()
     site = make_site(folder, provider=npl)
-    site.data["cache"] = {"shared": {"url": "env:VALKEY_URL", "timeout_ms": 500}}
+    site.data["cache"] = {"shared": {"url": "env:VALKEY_URL", "timeout_ms": 5_000}}
     site.write()
     return site
 
@@ -42,7 +42,9 @@ def test_what_one_instance_bought_another_does_not_buy_again(
     """C13: nor do calls wait when the server is gone."""
     one, other = sites
     with one.serve(), other.serve() as process:
-        first, second = one.call(ONE), other.call(ONE)
+        first = one.call(ONE)
+        until(lambda: len(valkey.keys()) == 2)  # it is written behind
+        second = other.call(ONE)
         valkey.kill()
         third = other.call(TWO)
         process.wait_for("alarm")

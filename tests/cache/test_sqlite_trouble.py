@@ -105,15 +105,15 @@ async def test_a_disk_full_from_the_start_is_survived(open_tier: OpenTier, heard
 FILE_SIZE_LIMIT = """
 import asyncio, json, resource, sys
 from pathlib import Path
-from agi_lookup.cache.sqlite import Mode, SqliteTier
+from agi_lookup.cache.sqlite import Limits, Mode, SqliteTier
 from tests.cache.entries import NOW, NUMBER, identity, numbers
 async def main():
     alarms = []
     tier = await SqliteTier.open(
         Path(sys.argv[1]), mode=Mode.SERVER, clock=lambda: NOW, count=lambda word: None,
-        on_alarm=lambda code, detail: alarms.append(code))
+        on_alarm=lambda code, detail: alarms.append(code), limits=Limits(read_timeout_s=5.0, line_s=5.0))
     tier.put([identity()])
-    await tier.flush()
+    await tier.flush(30.0)
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (65536, unlimited[1]))  # Python ignores SIGXFSZ: writes fail with EFBIG
     tier.put([identity(number) for number in numbers(3000)])
@@ -123,7 +123,7 @@ async def main():
     resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     while tier.state != "ok":
         await asyncio.sleep(0.01)
-    await tier.flush()
+    await tier.flush(30.0)
     print(json.dumps({"alarms": alarms, "seen": seen, "rows": (await tier.stats())["rows"]}))
     await tier.close()
 asyncio.run(main())
@@ -242,13 +242,16 @@ async def test_a_read_that_hangs_is_a_miss_and_then_no_call_waits_any_more(
     assert not any(results)
     assert heard.counts["sqlite_suspended"] == 1
     assert heard.counts["sqlite_read_timeout"] < 20, "the later ones did not even try"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await works("SELECT 1"):
             await asyncio.sleep(0.02)
 
 
-async def test_only_one_attempt_to_open_is_made_for_any_number_of_calls(open_reader: OpenReader, heard: Heard) -> None:
+async def test_only_one_attempt_to_open_is_made_for_any_number_of_calls(
+    open_reader: OpenReader, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """There is no file, so that every attempt fails."""
+    monkeypatch.setattr("agi_lookup.cache.sqlite.reader.FIRST_PAUSE_S", 60.0)
     reader = await open_reader(0.05)
 
     for _ in range(3):

@@ -92,11 +92,11 @@ async def test_many_who_ask_at_once_are_read_in_parts_that_a_slow_disk_can_read(
 
 async def test_nobody_waits_long_for_a_place() -> None:
     reader = FakeReader()
-    reads = SharedReads(reader, 0.01)  # type: ignore[arg-type]
+    reads = SharedReads(reader, 0.2)  # type: ignore[arg-type]
     first = asyncio.create_task(reads.of(1))
     await asyncio.sleep(0.01)
     second = asyncio.create_task(reads.of(2))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.3)
     reader.gate.set()
 
     assert await first == [(1, 0, "of 1")]

@@ -130,8 +130,11 @@ async def test_all_who_wait_go_on_when_a_read_fails(start: Start, link: FakeLink
     assert link.batches == [["1"]], "the rest is not tried"
 
 
-async def test_calls_never_connect_and_one_try_at_a_time_does(start: Start, link: FakeLink, heard: Heard) -> None:
+async def test_calls_never_connect_and_one_try_at_a_time_does(
+    start: Start, link: FakeLink, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """C13: half open."""
+    monkeypatch.setattr("agi_lookup.cache.valkey.health.FIRST_PAUSE_S", 2.0)
     link.fail = CacheError("refused")
     reader = await start(60.0)
     await until(lambda: link.opened == 2)

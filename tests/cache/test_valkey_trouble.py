@@ -27,9 +27,9 @@ from tests.fakes import Clock
 
 LEARNT = "+447400123457"
 UNKNOWN = "+447400123458"
-IN_TIME_MS = 250
+IN_TIME_MS = 1_000
 """Short for a test that waits for it, long for a server on this machine."""
-HASTY = Limits(write_s=0.2)
+HASTY = Limits(write_s=1.0)
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ async def test_a_server_that_cannot_be_written_is_still_read(
 ) -> None:
     """C13. What cannot be written waits, the oldest dropped, and each drop counted."""
     trouble = WRITING[name]
-    tier = await open_shared(limits=Limits(queue=20))
+    tier = await open_shared(limits=Limits(queue=20, write_s=20.0))
     cache = over(tier, heard, clock)
     tier.put([identity()])
     await tier.flush()
@@ -198,7 +198,7 @@ async def test_one_slow_answer_is_a_miss_and_no_alarm(
     open_shared: OpenShared, heard: Heard, valkey: Server, clock: Clock
 ) -> None:
     """C13."""
-    tier = await open_shared(timeout_ms=IN_TIME_MS)
+    tier = await open_shared(timeout_ms=3_000)  # for the next try, too
     cache = over(tier, heard, clock)
     assert await tier.get(UNKNOWN) == {}
 
@@ -217,8 +217,8 @@ async def test_a_server_slower_than_a_calls_share_is_not_asked_at_all(
 ) -> None:
     """C13."""
     async with relay(valkey) as network:
-        network.hold = lambda: 0.5
-        tier = await open_shared(f"redis://127.0.0.1:{network.port}", timeout_ms=20)
+        network.hold = lambda: 3.0
+        tier = await open_shared(f"redis://127.0.0.1:{network.port}", timeout_ms=IN_TIME_MS)
         await until(lambda: bool(heard.alarms))
 
         with pytest.raises(CacheError, match="not asked for a while: no answer in time"):
@@ -428,20 +428,22 @@ async def test_an_exchange_cancelled_at_any_moment_leaves_no_reply_to_the_next(v
     valkey.admin("MSET", *(word for n in range(100) for word in (f"k{n}", n)))
     loop = asyncio.get_running_loop()
     dropped = answered = 0
+    patience_s = 0.003  # as long as about half of them take on this machine
     async with relay(valkey) as network, linked(f"redis://127.0.0.1:{network.port}") as link:
         network.hold = lambda: random.choice((0.0, random.uniform(0, 0.001)))
-        for _ in range(2_000):
+        while min(answered, dropped) <= 200 or answered + dropped < 2_000:
             if not link.is_open:
                 await link.open(loop.time() + 10)
             asked = [random.randrange(100) for _ in range(3)]
             asking = loop.create_task(link.ask([("GET", f"k{n}") for n in asked], loop.time() + 10))
-            loop.call_later(random.uniform(0, 0.003), asking.cancel)
+            loop.call_later(random.uniform(0, patience_s), asking.cancel)
             try:
                 assert await asking == [str(n).encode() for n in asked]
                 answered += 1
+                patience_s *= 0.99
             except asyncio.CancelledError:  # before its first step nothing was sent, and the connection stays
                 dropped += not link.is_open
-    assert min(answered, dropped) > 200
+                patience_s = min(patience_s * 1.01, 1.0)
 
 
 async def test_an_answer_that_comes_too_late_is_nobody_elses(

@@ -50,7 +50,7 @@ class Node:
         self._admin.close()
 
 
-def wait_until(true: Callable[[], object], within_s: float = 20.0) -> None:
+def wait_until(true: Callable[[], object], within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline
@@ -58,14 +58,14 @@ def wait_until(true: Callable[[], object], within_s: float = 20.0) -> None:
 
 
 class Sentinels:
-    """One primary, one replica, and sentinels that make the replica the primary half a second after it is gone."""
+    """One primary, one replica, and sentinels that make the replica the primary two seconds after it is gone."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.primary, self.replica = (start(Node(folder, **{"repl-diskless-sync-delay": 0}), stack) for _ in range(2))
         self.replica.ask("REPLICAOF", "127.0.0.1", self.primary.port)
         settings = {
             "sentinel monitor main 127.0.0.1": f"{self.primary.port} 1",
-            "sentinel down-after-milliseconds": "main 500",
+            "sentinel down-after-milliseconds": "main 2000",
             "sentinel failover-timeout": "main 5000",
         }
         wait_until(lambda: b"master_link_status:up" in self.info(self.replica))
@@ -102,13 +102,18 @@ class Cluster:
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.nodes = []
         for _ in range(2):
-            port = 10_000 + free_port() % 20_000  # its bus has a port 10,000 higher
-            settings = {"port": port, "cluster-enabled": "yes", "cluster-config-file": f"{port}.nodes"}
+            port, bus = free_port(), free_port()
+            settings = {
+                "port": port,
+                "cluster-port": bus,
+                "cluster-enabled": "yes",
+                "cluster-config-file": f"{port}.nodes",
+            }
             self.nodes.append(start(Node(folder, **settings), stack))
         one, other = self.nodes
         one.ask("CLUSTER", "ADDSLOTSRANGE", 0, 8191)
         other.ask("CLUSTER", "ADDSLOTSRANGE", 8192, 16383)
-        one.ask("CLUSTER", "MEET", "127.0.0.1", other.port)
+        one.ask("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
         wait_until(lambda: all(b"cluster_state:ok" in node.ask("CLUSTER", "INFO") for node in self.nodes))
         wait_until(lambda: all(len(node.ask("CLUSTER", "SLOTS")) == 2 for node in self.nodes))
 

@@ -66,6 +66,7 @@ async def take(member: Member, number: str = NUMBER, waits_s: float = 5.0) -> Cl
     return await member.claims.take("fake", number, lambda: deadline, LIVES_S)
 
 
+@pytest.mark.usefixtures("kept_long")
 async def test_one_asks_and_all_others_are_told(valkey: Server, heard: Heard) -> None:
     """C1. Without what it cost: that was paid once."""
     async with members(valkey, heard, 3) as (one, two, three):
@@ -126,6 +127,7 @@ async def test_what_is_not_ours_any_more_is_not_renewed(valkey: Server, heard: H
         await until(lambda: heard.counts["cluster_claim_lapsed"] == 1)
 
 
+@pytest.mark.usefixtures("kept_long")
 async def test_a_claim_whose_reply_came_too_late_is_ended_as_any_other(valkey: Server, heard: Heard) -> None:
     """C2, C14: else the others would wait for a claim that nobody holds."""
     async with members(valkey, heard, 1, timeout_ms=1_000) as (one,), members(valkey, heard, 1) as (other,):
@@ -194,7 +196,7 @@ async def test_whatever_the_servers_trouble_calls_go_on_alone_at_once_and_togeth
 ) -> None:
     """C13."""
     trouble: Trouble = {**READING, **WRITING}[name]
-    async with members(valkey, heard, timeout_ms=250) as (one, other):
+    async with members(valkey, heard, timeout_ms=1_000) as (one, other):
         assert isinstance(await take(one), Claim)
         trouble.begin(valkey)
         while "cluster_alone" not in heard.codes:
@@ -206,7 +208,7 @@ async def test_whatever_the_servers_trouble_calls_go_on_alone_at_once_and_togeth
             assert await take(other, new_number()) is None
         assert heard.counts["cluster_claim_failed"] - failed <= 5, "calls do not try"
         trouble.end(valkey)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await take(other, new_number()) is None:
                 await asyncio.sleep(0.02)
     assert set(heard.codes) == {"cluster_alone"}

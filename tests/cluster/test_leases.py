@@ -81,8 +81,6 @@ async def test_nobody_asks_again_and_again_who_does_not_hear(valkey: Server) -> 
 async def test_an_instance_that_finds_a_cap_used_up_by_all_says_so_once(valkey: Server) -> None:
     """B8: none of them has spent it alone."""
     async with boxes(valkey, 2, per_day("10")) as (one, other):
-        for box in (one, other):
-            box.monotonic.stop()
         await use_up(one, other)
         for box in (one, other):
             assert "budget_reached" not in box.alarms.codes, "others may give something back"
@@ -98,8 +96,6 @@ async def test_an_instance_that_finds_a_cap_used_up_by_all_says_so_once(valkey: 
 async def test_a_cap_that_the_idle_give_back_is_not_said_to_be_used_up(valkey: Server) -> None:
     """B8: before it is."""
     async with boxes(valkey, 2, per_day(str(CAP))) as (busy, idle):
-        for box in (busy, idle):
-            box.monotonic.stop()
         for _ in range(20):
             await idle.renew()
             await busy.renew()

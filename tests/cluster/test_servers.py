@@ -35,7 +35,9 @@ from tests.fakes import Clock
 from tests.policy.test_governance import Watch
 from tests.providers.servers import Certificates
 
-PATIENT_MS = 2_000
+PATIENT_MS = 10_000
+
+pytestmark = pytest.mark.usefixtures("kept_long")
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def options(url: str, **more: object) -> SharedOptions:
 @asynccontextmanager
 async def tier(url: str, clock: Clock, heard: Heard, **more: object) -> AsyncIterator[ValkeyTier]:
     opened = await ValkeyTier.open(
-        options(url, **more), clock=clock, on_alarm=heard.alarm, count=heard.count, limits=Limits(write_s=2.0)
+        options(url, **more), clock=clock, on_alarm=heard.alarm, count=heard.count, limits=Limits(write_s=20.0)
     )
     try:
         yield opened
@@ -96,6 +98,7 @@ async def read(shared: ValkeyTier) -> Hits:
 
 async def works(one: Member, other: Member) -> None:
     """A number that one asks about, the other is told."""
+    await until(lambda: one._in_call._usable and other._in_call._usable)
     for number in numbers(6):  # in both halves of a cluster
         claim = await take(one, number)
         assert isinstance(claim, Claim)
@@ -107,8 +110,12 @@ async def works(one: Member, other: Member) -> None:
     assert await take(other) == FREE
 
 
+@pytest.mark.timeout(300)
 async def test_a_fail_over_is_followed(guarded: Sentinels, clock: Clock, heard: Heard) -> None:
-    """C13: what was not written to the old primary is written to the new one."""
+    """C13: what was not written to the old primary is written to the new one.
+
+    A Sentinel that a busy machine keeps waiting for 2 s does nothing for half a minute (TILT).
+    """
     url = guarded.url
     async with tier(url, clock, heard) as shared, member(url, heard, "a") as one, member(url, heard, "b") as other:
         shared.put([identity()])
@@ -116,10 +123,10 @@ async def test_a_fail_over_is_followed(guarded: Sentinels, clock: Clock, heard: 
         await works(one, other)
         await asyncio.to_thread(guarded.primary.kill)
         shared.put([liveness()])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while await take(other, new_number()) is None:
                 await asyncio.sleep(0.1)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while Facet.LIVENESS not in await read(shared):
                 await asyncio.sleep(0.1)
         assert (await shared.stats())["waiting"] == 0
@@ -135,7 +142,7 @@ async def test_who_is_refused_by_a_primary_that_is_one_no_more_looks_for_the_new
         await shared.flush()
         await asyncio.to_thread(guarded.swap)
         shared.put([liveness()])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await shared.stats())["waiting"]:
                 await asyncio.sleep(0.05)
     assert len(guarded.replica.ask("KEYS", "*")) == 2
@@ -172,7 +179,7 @@ async def test_a_cluster_over_tls_is_spoken_to_over_tls_at_each_node(
     async with relay(nodes.nodes[0], ends[0]) as one, relay(nodes.nodes[1], ends[1]) as other:
         nodes.announce(one.port, other.port)
         url = f"rediss+cluster://127.0.0.1:{one.port}"
-        async with tier(url, clock, heard, ca_file=certificates.authority, timeout_ms=10_000) as shared:
+        async with tier(url, clock, heard, ca_file=certificates.authority) as shared:
             known = numbers(20)
             shared.put([identity(number) for number in known])
             await shared.flush()
@@ -188,7 +195,7 @@ async def test_instances_are_one_over_a_cluster_and_follow_slots_that_move(nodes
         await works(one, other)
         moved = next(n for n in numbers(200) if key_slot(key(n)) > 8191)
         await asyncio.to_thread(nodes.move_all, key_slot(key(moved)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while str(key(moved)) not in nodes.keys(0):
                 await asyncio.sleep(0.05)
                 claim = await take(one, moved)
@@ -203,7 +210,7 @@ async def test_a_cluster_that_lost_a_node_is_passed_by(nodes: Cluster, heard: He
     async with member(nodes.url, heard, "a") as one:
         assert isinstance(await take(one), Claim)
         await asyncio.to_thread(nodes.nodes[1].kill)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while "cluster_alone" not in heard.codes:
                 await take(one, new_number())
                 await asyncio.sleep(0)

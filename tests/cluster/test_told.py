@@ -11,10 +11,10 @@ from typing import Final
 
 import pytest
 
-from agi_lookup.sim.asterisk import play
+from agi_lookup.sim.asterisk import Behaviour, play
 from agi_lookup.sim.asterisk_wire import Call
 from tests.cache.servers import Server
-from tests.calls import site_of, vendors
+from tests.calls import CONNECT_S, site_of, vendors
 from tests.cluster.sites import instance
 from tests.processes import Site
 from tests.test_daemon import fetch
@@ -35,7 +35,7 @@ TRUNKS: Final = {
 async def say(site: Site, script: str, *arguments: str) -> dict[str, str]:
     """One AGI of a channel, whose name is the second of the arguments."""
     call = Call(arguments, script=script, uniqueid=arguments[1])
-    return (await play(call, "127.0.0.1", site.agi_port)).variables
+    return (await play(call, "127.0.0.1", site.agi_port, Behaviour(connect_s=CONNECT_S))).variables
 
 
 async def look_up(site: Site, number: str, channel: str = "") -> dict[str, str]:
