@@ -84,7 +84,7 @@ def driver(*servers: str, **options: Any) -> DnsDriver:
 SOURCE = Provider("enum", Options(kind="enum_dns", zone="e164.arpa"), split)
 
 
-async def ask(asked: DnsDriver, number: str = NUMBER, timeout_s: float = 5.0) -> str | None:
+async def ask(asked: DnsDriver, number: str = NUMBER, timeout_s: float = 15.0) -> str | None:
     """The MNC, or the error's word."""
     try:
         result = (await asked.run(SOURCE.lookup([Number(number)], NOW), timeout_s=timeout_s))[number]
@@ -145,7 +145,7 @@ async def test_a_flood_ends_the_lookup_and_not_the_loop() -> None:
 
 async def test_only_the_server_that_was_asked_may_answer() -> None:
     async with serving(silence) as server, serving(silence) as stranger:
-        lookup = asyncio.ensure_future(ask(driver(server.address), timeout_s=0.3))
+        lookup = asyncio.ensure_future(ask(driver(server.address), timeout_s=2.0))
         await server.asked.wait()
         stranger.transport.sendto(good(server.questions[0], "66"), server.addresses[0])
         assert await lookup == "timeout"
@@ -181,7 +181,7 @@ async def test_a_lost_datagram_is_a_time_out_that_may_have_been_paid() -> None:
     async with serving(silence) as server:
         asked = driver(server.address)
         lookup = SOURCE.lookup([Number(NUMBER)], NOW)
-        result = (await asked.run(lookup, timeout_s=0.1))[NUMBER]
+        result = (await asked.run(lookup, timeout_s=1.5))[NUMBER]
         assert isinstance(result, ProviderError)
         assert (result.code, result.maybe_charged) == ("timeout", True)
         assert len(server.questions) == 1
@@ -208,10 +208,10 @@ async def test_retries_share_the_time_and_are_counted() -> None:
         return [good(question)] if len(server.questions) == 2 else ()
 
     async with serving(second) as server:
-        assert await ask(driver(server.address, retries=1), timeout_s=0.6) == "15"
+        assert await ask(driver(server.address, retries=1), timeout_s=3.0) == "15"
         server.questions.clear()
         server.script = silence
-        assert await ask(driver(server.address, retries=2), timeout_s=0.3) == "timeout"
+        assert await ask(driver(server.address, retries=2), timeout_s=3.0) == "timeout"
         assert len(server.questions) == 3
 
 
@@ -259,7 +259,7 @@ async def test_nobody_there_is_unavailable_and_unpaid() -> None:
 async def test_after_a_failure_the_next_lookup_begins_with_the_next_server(failing: Script) -> None:
     async with serving(failing) as first, serving(lambda q: [good(q)]) as second:
         asked = driver(first.address, second.address)
-        assert await ask(asked, timeout_s=0.1) in {"timeout", "lost_reply"}
+        assert await ask(asked, timeout_s=1.5) in {"timeout", "lost_reply"}
         assert [await ask(asked) for _ in range(3)] == ["15"] * 3
         assert (len(first.questions), len(second.questions)) == (1, 3)
 
@@ -267,7 +267,7 @@ async def test_after_a_failure_the_next_lookup_begins_with_the_next_server(faili
 async def test_many_failures_at_once_lead_to_the_next_server_and_not_past_it() -> None:
     async with serving(silence) as first, serving(lambda q: [good(q)]) as second:
         asked = driver(first.address, second.address)
-        assert await asyncio.gather(*(ask(asked, timeout_s=0.2) for _ in range(10))) == ["timeout"] * 10
+        assert await asyncio.gather(*(ask(asked, timeout_s=1.5) for _ in range(10))) == ["timeout"] * 10
         assert await ask(asked) == "15"
         assert (len(first.questions), len(second.questions)) == (10, 1)
 
@@ -368,7 +368,7 @@ async def test_what_fails_over_tcp_may_have_been_paid(answer: Callable[[bytes], 
     """P5"""
     port = number_of_both()
     async with serving(cut_off, port) as server, tcp(answer, port):
-        assert await ask(driver(server.address, retries=1), timeout_s=2.0) == expected
+        assert await ask(driver(server.address, retries=1)) == expected
 
 
 async def test_nobody_on_tcp_is_a_lost_reply() -> None:

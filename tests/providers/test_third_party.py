@@ -63,6 +63,7 @@ def contract(repository: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.timeout(600)
 def test_a_sixth_vendor_is_one_file_recordings_and_a_block(tmp_path: Path) -> None:
     repository = repository_with_a_sixth(tmp_path)
     done = contract(repository)
@@ -75,6 +76,7 @@ def test_a_sixth_vendor_is_one_file_recordings_and_a_block(tmp_path: Path) -> No
     assert checked.returncode == 0, checked.stderr
 
 
+@pytest.mark.timeout(600)
 def test_the_contract_finds_the_fault_of_a_sixth_vendor(tmp_path: Path) -> None:
     """P9: a word that is not understood is read as a no."""
     repository = repository_with_a_sixth(tmp_path)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import yaml
+from aiohttp import web
 
 from agi_lookup.domain.errors import ProviderError
 from agi_lookup.domain.model import Identity, Liveness, LookupAnswer, Number
 from agi_lookup.providers import loading
 from agi_lookup.providers.base import NumberResult, Pending, ProviderOptions
 from agi_lookup.providers.http import HttpDriver
+from agi_lookup.sim.delivery import Answer, Delivery
 from agi_lookup.sim.vendors import Simulator, print_config, serve
 from tests.providers.replay import NOW, split
 
@@ -39,7 +43,7 @@ async def account(simulator: Simulator, vendor: str, **changes: Any) -> AsyncIte
 
 
 async def ask(
-    simulator: Simulator, vendor: str, *numbers: str, timeout_s: float = 5.0, now: float = NOW, **changes: Any
+    simulator: Simulator, vendor: str, *numbers: str, timeout_s: float = 15.0, now: float = NOW, **changes: Any
 ) -> dict[str, NumberResult]:
     """One lookup of all `numbers`; an error of the whole request stands under each."""
     async with account(simulator, vendor, timeout_s=timeout_s, **changes) as (provider, driver):
@@ -47,6 +51,21 @@ async def ask(
             return dict(await driver.run(provider.lookup([Number(n) for n in numbers], now), timeout_s=timeout_s))
         except ProviderError as error:
             return dict.fromkeys(numbers, error)
+
+
+def hold(monkeypatch: pytest.MonkeyPatch, count: int) -> asyncio.Event:
+    """The first `count` answers of whatever vendor do not leave it until the event is set."""
+    go_on, deliver, held = asyncio.Event(), Delivery.deliver, 0
+
+    async def late(self: Delivery, request: web.Request, answer: Answer) -> web.StreamResponse:
+        nonlocal held
+        held += 1
+        if held <= count:
+            await go_on.wait()
+        return await deliver(self, request, answer)
+
+    monkeypatch.setattr(Delivery, "deliver", late)
+    return go_on
 
 
 def told(result: NumberResult) -> str:

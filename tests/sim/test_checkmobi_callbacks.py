@@ -42,7 +42,7 @@ class Hook:
         return web.Response(status=status, headers={"Location": self.url + request.path} if 300 <= status < 400 else {})
 
     async def wait_for(self, count: int) -> list[Notice]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(self.notices) < count:
                 self._came.clear()
                 await self._came.wait()
@@ -194,7 +194,7 @@ def callbacks(simulator: Simulator) -> list[str]:
 
 
 async def settled(simulator: Simulator, count: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(callbacks(simulator)) < count:
             await asyncio.sleep(0.01)
 

@@ -31,7 +31,7 @@ from tests.test_daemon import bought, simulator
 PREFIX = "+4474001231"
 
 
-async def ask(simulator: Simulator, ending: int, timeout_s: float = 5.0, **changes: Any) -> NumberResult:
+async def ask(simulator: Simulator, ending: int, timeout_s: float = 15.0, **changes: Any) -> NumberResult:
     """As the printed config says, with changes."""
     number = f"{PREFIX}{ending:02}"
     block = yaml.safe_load(print_config(simulator.url))["providers"]["enum"]
@@ -113,10 +113,10 @@ async def test_a_lost_answer_is_billed_and_only_a_retry_is_billed_again() -> Non
     """P5"""
     async with simulated() as simulator:
         account = simulator.bill.accounts["enum"]
-        assert told(await ask(simulator, Scenario.NEVER_ANSWERS, timeout_s=0.1)) == "timeout"
+        assert told(await ask(simulator, Scenario.NEVER_ANSWERS, timeout_s=1.5)) == "timeout"
         assert account.requests == 1
         assert (
-            told(await ask(simulator, Scenario.NEVER_ANSWERS, timeout_s=0.2, retries=1, currency="none")) == "timeout"
+            told(await ask(simulator, Scenario.NEVER_ANSWERS, timeout_s=3.0, retries=1, currency="none")) == "timeout"
         )
         assert account.requests == 3
 
@@ -141,12 +141,12 @@ async def test_a_slow_answer_is_one_question() -> None:
 )
 async def test_faults_for_all_vendors_are_faults_here_too(faults: Faults, expected: str) -> None:
     async with simulated(faults=faults) as simulator:
-        assert told(await ask(simulator, 0, timeout_s=0.2)) == expected
+        assert told(await ask(simulator, 0, timeout_s=1.5 if expected == "timeout" else 15.0)) == expected
 
 
 def resolver(simulator: Simulator) -> aiodns.DNSResolver:
     flags = pycares.ARES_FLAG_NOALIASES | pycares.ARES_FLAG_IGNTC
-    return aiodns.DNSResolver([simulator.url.removeprefix("http://")], timeout=2.0, tries=1, lookups="b", flags=flags)
+    return aiodns.DNSResolver([simulator.url.removeprefix("http://")], timeout=10.0, tries=1, lookups="b", flags=flags)
 
 
 def name(number: str) -> str:
@@ -231,7 +231,9 @@ def test_a_config_that_names_it_looks_up_over_dns(tmp_path: Path) -> None:
     site = make_site(tmp_path)
     with simulator(tmp_path) as npl:
         address = npl.removeprefix("http://").removesuffix("/npl")
-        site.data["providers"] = {"enum": {"kind": "enum_dns", "zone": "e164.arpa", "servers": [address]}}
+        site.data["providers"] = {
+            "enum": {"kind": "enum_dns", "zone": "e164.arpa", "servers": [address], "timeout_s": 30}
+        }
         site.write()
         shown = site.json("lookup", "447400123101", "--need", "identity")
         assert (shown["source"], shown["identity"]["mccmnc"], shown["identity"]["ported"]) == ("enum", "23410", "yes")

@@ -26,7 +26,8 @@ from tests.processes import free_port, make_site, running
 from tests.providers.replay import NOW
 from tests.providers.test_contract import check
 from tests.served import Served, read_config, serving
-from tests.sim.accounts import account, simulated, told
+from tests.sim.accounts import account, hold, simulated, told
+from tests.test_daemon import wait_for_port
 
 PREFIX = "+336399812"
 NUMBER = f"{PREFIX}00"
@@ -59,9 +60,9 @@ class Site:
         for number in numbers:
             notices.expect("sms", number)
         lookup = generation.providers["sms"].lookup([Number(number) for number in numbers], NOW)
-        accepted = await generation.drivers["sms"].run(lookup, timeout_s=5.0)
+        accepted = await generation.drivers["sms"].run(lookup, timeout_s=30.0)
         assert all(isinstance(result, Pending) for result in accepted.values())
-        told = await asyncio.gather(*(notices.result("sms", number, 5.0) for number in numbers))
+        told = await asyncio.gather(*(notices.result("sms", number, 30.0) for number in numbers))
         return [result for result in told if result is not None]
 
     def charged(self) -> Decimal:
@@ -74,7 +75,7 @@ class Site:
 
 
 async def until(reached: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not reached():
             await asyncio.sleep(0.005)
 
@@ -161,11 +162,15 @@ async def test_five_hundred_numbers_are_one_request(tmp_path: Path) -> None:
         assert there.charged() == Decimal("0.005") * len(usual)
 
 
-async def test_a_webhook_that_overtakes_the_acknowledgement_is_not_lost(tmp_path: Path) -> None:
-    async with site(tmp_path, faults=Faults(latency_ms=150), limits=Limits(notice_delay_s=0.0)) as there:
+async def test_a_webhook_that_overtakes_the_acknowledgement_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acknowledge = hold(monkeypatch, 1)
+    async with site(tmp_path, limits=Limits(notice_delay_s=0.0)) as there:
         asked = asyncio.create_task(there.ask())
         await there.events(accepted=1)
         assert not asked.done()
+        acknowledge.set()
         assert told(await asked) == "yes ok no mobile"
 
 
@@ -178,7 +183,7 @@ async def test_a_webhook_that_comes_again_is_taken_once(tmp_path: Path) -> None:
 
 async def test_a_webhook_after_the_wait_is_kept_and_not_bought_again(tmp_path: Path) -> None:
     """P20: the call went on without it."""
-    async with site(tmp_path, limits=Limits(notice_delay_s=0.4), wait_s=0.1) as there:
+    async with site(tmp_path, limits=Limits(notice_delay_s=3.0), wait_s=0.1) as there:
         first = await there.resolve()
         assert (first.error, first.liveness) == ("timeout", None)
         await there.events(accepted=1)
@@ -382,8 +387,8 @@ def test_a_call_waits_for_the_webhook(tmp_path: Path) -> None:
         site.data["hooks"] = {"port": free_port()}
         block["public_url"] = f"http://127.0.0.1:{site.data['hooks']['port']}"
         site.data["providers"] = {"sms": block}
-        site.data["profiles"]["default"]["deadline_ms"] = 5000
         site.write()
+        wait_for_port(port, simulator)
         with site.serve() as server:
             first, second = site.call("447400123401"), site.call("07400123401")
             text = server.log.read_text()
