@@ -33,7 +33,7 @@ class Invite:
     source: str = "127.0.0.1"
 
 
-async def send(invite: Invite, port: int, *, timeout_s: float = 3, cancel_after_s: float | None = None) -> int | None:
+async def send(invite: Invite, port: int, *, timeout_s: float = 20, cancel_after_s: float | None = None) -> int | None:
     """Send it to Asterisk; the final SIP status, or None when it did not answer at all (PJSIP drops what it cannot parse).
 
     A caller who cancels gets 487, unless the call had ended before.

@@ -122,7 +122,7 @@ async def hangs_after_half(session: Session) -> None:
 async def test_watchdog_brings_the_call_back_from_a_silent_server(asterisk: Asterisk, hang: Behaviour) -> None:
     """O2: Asterisk itself would wait for ever."""
     async with peer(hang) as server:
-        call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=server.url, AGI_LOOKUP_WATCHDOG_S=0.4)
+        call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=server.url, AGI_LOOKUP_WATCHDOG_S=2)
     assert call.route["AGISTATUS"] == "HANGUP"
     assert call.lookup == UNKNOWN
 
@@ -130,7 +130,9 @@ async def test_watchdog_brings_the_call_back_from_a_silent_server(asterisk: Aste
 async def test_watchdog_is_armed_by_default(asterisk: Asterisk) -> None:
     """O2: a stopped process still has its queue, so the connect succeeds and nobody ever reads."""
     with listener(16, full=False) as url:
-        calls = await asyncio.gather(*(asterisk.call(NUMBER, AGI_LOOKUP_URL=url) for _ in range(8)))
+        calls = await asyncio.gather(
+            *(asterisk.call(NUMBER, AGI_LOOKUP_URL=url, AGI_LOOKUP_WATCHDOG_S="") for _ in range(8))
+        )
     assert [call.route["AGISTATUS"] for call in calls] == ["HANGUP"] * 8
     assert [call.lookup for call in calls] == [UNKNOWN] * 8
 
@@ -141,7 +143,7 @@ async def test_answer_committed_before_the_hang_is_kept(asterisk: Asterisk) -> N
         await silence(session)
 
     async with peer(commits_then_hangs) as server:
-        call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=server.url, AGI_LOOKUP_WATCHDOG_S=0.4)
+        call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=server.url, AGI_LOOKUP_WATCHDOG_S=2)
     assert (call.route["LOOKUP_STATUS"], call.route["LOOKUP_CARRIER"]) == ("OK", "EE")
 
 
@@ -151,11 +153,11 @@ async def test_half_a_line_is_beyond_the_watchdog_and_ends_with_the_connection(a
 
     async def closes_within_a_line(session: Session) -> None:
         session.send(HALF[:-5].encode())
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(3.5)
         consoles.append(asterisk.cli("core show channels concise"))
 
     async with peer(closes_within_a_line) as server:
-        call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=server.url, AGI_LOOKUP_WATCHDOG_S=0.3)
+        call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=server.url, AGI_LOOKUP_WATCHDOG_S=2)
     assert "!AGI!" in consoles[0]
     assert call.lookup == UNKNOWN
 
@@ -185,8 +187,8 @@ async def test_hangup_during_the_lookup_lets_go_at_once_and_runs_the_sites_h(ast
         ended.set()
 
     async with peer(waits_for_the_end) as server:
-        call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=server.url, AGI_LOOKUP_WATCHDOG_S=20, patience_s=0.3)
-        await asyncio.wait_for(ended.wait(), 5)
+        call = await asterisk.call(NUMBER, AGI_LOOKUP_URL=server.url, AGI_LOOKUP_WATCHDOG_S=20, patience_s=2)
+        await asyncio.wait_for(ended.wait(), 30)
     assert not call.went_on
     assert call.at("hangup")["AGISTATUS"] == "HANGUP"
     assert call.at("hangup")["LOOKUP_STATUS"] == "NONE"
@@ -211,7 +213,7 @@ async def test_without_the_shipped_settings_a_hangup_is_a_line_on_the_wire(aster
         assert (await session.command("ANSWER")).startswith("511")
 
     async with peer(outlives_the_caller) as server:
-        call = await asterisk.call(NUMBER, context="bare-agi", AGI_LOOKUP_URL=server.url, LAB_SIGHUP="", patience_s=0.3)
+        call = await asterisk.call(NUMBER, context="bare-agi", AGI_LOOKUP_URL=server.url, LAB_SIGHUP="", patience_s=2)
     assert call.at("hangup")["AGISTATUS"] == "HANGUP"
     assert call.at("hangup")["LOOKUP_STATUS"] == "late"
 
@@ -220,13 +222,11 @@ async def test_agisighup_no_keeps_the_hangup_line_back(asterisk: Asterisk) -> No
     asterisk.load_dialplan(BARE)
 
     async def learns_it_only_from_a_refusal(session: Session) -> None:
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(4)
         assert (await session.command("ANSWER")).startswith("511")
 
     async with peer(learns_it_only_from_a_refusal) as server:
-        call = await asterisk.call(
-            NUMBER, context="bare-agi", AGI_LOOKUP_URL=server.url, LAB_SIGHUP="no", patience_s=0.3
-        )
+        call = await asterisk.call(NUMBER, context="bare-agi", AGI_LOOKUP_URL=server.url, LAB_SIGHUP="no", patience_s=1)
     assert call.at("hangup")["AGISTATUS"] == "HANGUP"
 
 
@@ -254,10 +254,10 @@ async def test_the_sites_time_limit_is_given_back_less_the_lookup(asterisk: Aste
             context="site-limit",
             LAB_LIMIT_S=100,
             AGI_LOOKUP_URL=server.url,
-            AGI_LOOKUP_WATCHDOG_S=0.4,
+            AGI_LOOKUP_WATCHDOG_S=2,
             LAB_WAIT_S=0,
         )
-    spent_at_least = 0.4 if behave is silence else 0
+    spent_at_least = 2 if behave is silence else 0
     assert 60 < float(call.route["absolute"]) <= 100 - spent_at_least
 
 
@@ -267,9 +267,9 @@ async def test_a_site_limit_that_ran_out_meanwhile_reaches_the_sites_t(asterisk:
         call = await asterisk.call(
             NUMBER,
             context="site-limit",
-            LAB_LIMIT_S=0.2,
+            LAB_LIMIT_S=2,
             AGI_LOOKUP_URL=server.url,
-            AGI_LOOKUP_WATCHDOG_S=1.4,
+            AGI_LOOKUP_WATCHDOG_S=3,
             LAB_WAIT_S=5,
         )
     assert call.went_on

@@ -16,8 +16,13 @@ from tests.asterisk.lab import DIALPLAN, Asterisk
 from tests.asterisk.peers import peer
 
 HOLD_MS: Final = 300
-UNHURRIED_MS: Final = 2000
+UNHURRIED_MS: Final = 10_000
 """A post-dial delay of less: the carriers answer at once, or ring at once."""
+
+
+@pytest.fixture(scope="module")
+def asterisk(unhurried: Asterisk) -> Asterisk:
+    return unhurried
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +104,7 @@ async def test_silent_carrier_is_passed_over_but_a_ringing_one_is_not(asterisk: 
         for last, advances in ((silent, True), (ringing, False)):
             router = to(full, last, good)
             async with peer(router) as server:
-                call = await asterisk.call(
-                    NUMBER, context=DIAL, AGI_LOOKUP_URL=server.url, AGI_LOOKUP_DIAL_TIMEOUT_S=0.4
-                )
+                call = await asterisk.call(NUMBER, context=DIAL, AGI_LOOKUP_URL=server.url, AGI_LOOKUP_DIAL_TIMEOUT_S=2)
             assert [report.trunk for report in router.results] == list(TRUNKS[: 2 + advances])
             assert router.results[1].dialstatus == "NOANSWER"
             assert (router.results[1].cause, router.results[1].rang) == (None, not advances)
@@ -112,7 +115,7 @@ async def test_ringing_time_counts_apart_from_the_time_to_say_anything(asterisk:
     with carrier(asterisk) as silent, carrier(asterisk, 180) as ringing:
         router = to(silent, ringing, good)
         async with peer(router) as server:
-            await asterisk.call(NUMBER, context=DIAL, AGI_LOOKUP_URL=server.url, AGI_LOOKUP_DIAL_TIMEOUT_S="0.8^0.3")
+            await asterisk.call(NUMBER, context=DIAL, AGI_LOOKUP_URL=server.url, AGI_LOOKUP_DIAL_TIMEOUT_S="4^2")
     assert [said(report) for report in router.results] == [
         ("CHANUNAVAIL", None, None, False),
         ("NOANSWER", None, 180, True),

@@ -38,9 +38,14 @@ DIALSTATUS: Final = {
     "good": "ANSWER",
 }
 MAY_BE_LATE: Final = 0.01
-MAY_BE_LOST: Final = 0.1
-"""On a busy machine: a report that is not taken within half a second is let go, and so are its call's that follow."""
+MAY_BE_LOST: Final = 0.5
+"""On a busy machine: a report that is not taken in time is let go, and so are its call's that follow."""
 ROUTES: Final = list(permutations(BEHAVIOURS, 3))
+
+
+@pytest.fixture(scope="module")
+def asterisk(unhurried: Asterisk) -> Asterisk:
+    return unhurried
 
 
 def attempts_of(routes: tuple[str, ...]) -> list[str]:
@@ -75,6 +80,7 @@ def set_rates(site: Site, carriers: Mapping[str, Carrier]) -> None:
 SITE: Final = """
 [load]
 exten => s,1,Set(AGI_LOOKUP_DEFAULT_DIAL={spare})
+ same => n,Set(AGI_LOOKUP_WATCHDOG_S=20)
  same => n,Gosub(agi-lookup-dial,s,1(${{ARG1}}))
 """
 

@@ -21,7 +21,7 @@ FOUND_BY_AMI: Final = ("ami", "version", "modules", "context", "loaded globals",
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    return make_site(tmp_path)
+    return make_site(tmp_path, deadline_ms=1000)
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def states(found: dict[str, dict[str, Any]]) -> dict[str, str]:
 def test_a_call_goes_through_asterisk_and_server_and_costs_nothing(asterisk: Asterisk, tmp_path: Path) -> None:
     """Even where all that is not excluded is paid for."""
     with simulator(tmp_path) as npl:
-        site = make_site(tmp_path, provider=npl, pay_for_invalid=True)
+        site = make_site(tmp_path, provider=npl, pay_for_invalid=True, deadline_ms=1000)
         with asked(asterisk, site), site.serve() as server:
             _, found = examine(asterisk, site)
             calls = server.lines("call")

@@ -97,5 +97,5 @@ async def test_the_fake_answers_and_sets_as_asterisk_does(asterisk: Asterisk) ->
 
     async with peer(compare) as running:
         asterisk.load_dialplan(f"[fake]\nexten => s,1,AGI({running.url}/x)\n same => n,Return()\n")
-        await asterisk.call("1", context="fake")
-        await asyncio.wait_for(done.wait(), 5)
+        await asterisk.call("1", context="fake", patience_s=120)
+        await asyncio.wait_for(done.wait(), 30)

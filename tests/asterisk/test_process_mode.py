@@ -141,9 +141,9 @@ async def test_process_that_fails_commits_nothing_and_the_call_goes_on(asterisk:
 async def test_hangup_leaves_no_process_behind_and_wastes_no_money(asterisk: Asterisk, tmp_path: Path) -> None:
     """F13: by default a signal, with the shipped settings the end of the pipes only. What was asked for is waited for and kept."""
     one, other = LEARNED[:2]
-    with simulator(tmp_path, "--latency-ms", "2000") as npl:
-        site = make_site(tmp_path, provider=npl, deadline_ms=5000)
-        async with scripts(asterisk, site) as started, asyncio.timeout(30):
+    with simulator(tmp_path, "--latency-ms", "4500") as npl:
+        site = make_site(tmp_path, provider=npl, deadline_ms=10_000)
+        async with scripts(asterisk, site) as started, asyncio.timeout(50):
             calls, ended = [], []
             for number, how in ((one, {}), (other, {"sighup": "no", "leave": "yes"})):
                 calling = asyncio.ensure_future(call(asterisk, number, **how))
@@ -151,7 +151,7 @@ async def test_hangup_leaves_no_process_behind_and_wastes_no_money(asterisk: Ast
                     await asyncio.sleep(0.02)
                 asterisk.cli("channel request hangup all")
                 calls.append(await calling)
-                ended.append(await asyncio.to_thread(started.running[-1].wait, 10))  # one process pays at a time
+                ended.append(await asyncio.to_thread(started.running[-1].wait, 30))  # one process pays at a time
         with site.serve():
             again = [await asterisk.call(number, AGI_LOOKUP_URL=url(site)) for number in (one, other)]
         assert times_bought(npl) == {one: 1, other: 1}

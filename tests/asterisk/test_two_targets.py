@@ -35,7 +35,7 @@ def snippet() -> str:
 async def call(asterisk: Asterisk, first: str, second: str) -> Call:
     asterisk.load_dialplan(f"[two-targets]\nexten => s,1,NoOp()\n{snippet()} same => n,Return()\n")
     return await asterisk.call(
-        NUMBER, context="two-targets", AGI_LOOKUP_URL=first, SECOND=second, AGI_LOOKUP_WATCHDOG_S=0.5
+        NUMBER, context="two-targets", AGI_LOOKUP_URL=first, SECOND=second, AGI_LOOKUP_WATCHDOG_S=3
     )
 
 
