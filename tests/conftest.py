@@ -30,6 +30,12 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
     return {"uvloop": uvloop.new_event_loop}
 
 
+@pytest.fixture
+def never_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may answer long after the deadline, where the server would say nothing more."""
+    monkeypatch.setattr("agi_lookup.guarantee.GIVE_UP_S", 60.0)
+
+
 @pytest.fixture(scope="module")
 def untraced() -> Iterator[None]:
     """Coverage stays out of the processes that a module's tests start: traced, a server takes a fraction of the calls."""

@@ -78,7 +78,7 @@ class Process:
             time.sleep(0.02)
         raise AssertionError(f"no {event!r} in {self.log.read_text()[-2000:]}")
 
-    def end(self, how: signal.Signals = signal.SIGTERM, within_s: float = 60.0) -> int:
+    def end(self, how: signal.Signals = signal.SIGTERM, within_s: float = 10.0) -> int:
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGCONT)
             self.popen.send_signal(how)

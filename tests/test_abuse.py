@@ -28,7 +28,7 @@ def npl(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def site(tmp_path: Path, npl: str) -> Site:
-    return make_site(tmp_path, provider=npl, deadline_ms=10_000)
+    return make_site(tmp_path, provider=npl)
 
 
 async def call(port: int, number: str, *, leave_after_s: float | None = None) -> str:

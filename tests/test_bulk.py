@@ -365,7 +365,7 @@ def test_a_server_that_restarts_is_waited_for(site: Site, npl: str) -> None:
 def test_a_server_that_comes_up_meanwhile_finds_the_ledger_free_soon(tmp_path: Path) -> None:
     """B8: its calls could not be looked up until the last row, hours later perhaps."""
     with simulator(tmp_path, "--latency-ms", "1000") as npl:
-        site = make_site(tmp_path, provider=npl, deadline_ms=10_000)
+        site = make_site(tmp_path, provider=npl)
         write(site, phones(5000))
         with started(site, "--json") as process:
             until(lambda: len(kept(site)) > 10, process)

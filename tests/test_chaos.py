@@ -38,10 +38,10 @@ from tests.traffic import (
 pytestmark = pytest.mark.usefixtures("untraced")
 
 SOAK: Final = "SOAK" in os.environ
-NEARLY_ALL: Final = 0.8
+NEARLY_ALL: Final = 0.95
 """A busy machine sheds some calls."""
-OUT_OF_ORDER: Final = 10
-"""Requests that may reach a vendor before those that left before them, or so late that they fall into another ten seconds."""
+OUT_OF_ORDER: Final = 1
+"""Requests that may reach a vendor before those that left before them."""
 
 
 @pytest.mark.parametrize("timeout_s", [2.0, 10.0])
@@ -107,10 +107,7 @@ async def test_with_every_provider_down_hits_are_hits_and_misses_do_not_wait(tmp
         blocks["numberyo"]["recover"] = False  # else it asks once more what became of a check
         site = site_of(tmp_path, blocks, deadline_ms=DEADLINE_MS)
         with site.serve():
-            for number in heard_before:
-                async with asyncio.timeout(60):
-                    while (await dial(site, number) or {}).get("LOOKUP_STATUS") != "OK":
-                        await asyncio.sleep(0.1)
+            assert {(await dial(site, number) or {}).get("LOOKUP_STATUS") for number in heard_before} == {"OK"}
             sim.process.end()
             misses = fresh_numbers()
             mixed = (number for pair in zip(misses, itertools.cycle(heard_before)) for number in pair)
@@ -130,7 +127,7 @@ async def test_with_every_provider_down_hits_are_hits_and_misses_do_not_wait(tmp
     took = [int(said["LOOKUP_MS"]) for said in dry]
     assert share(hits, "OK", "fresh") >= NEARLY_ALL
     assert share(dry, "PARTIAL", "miss") >= NEARLY_ALL
-    assert statistics.median(took) <= 100, "they wait for somebody"
+    assert statistics.median(took) <= 20
     assert missed <= BACK_S * rate
     assert 0 < gate.tried <= len(names) * probes_within(lasted_s)
 

@@ -12,7 +12,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -132,10 +132,7 @@ def test_emergency_numbers_never_reach_a_provider(site: Site, npl: str, dialled:
 def test_a_hanging_provider_costs_the_deadline_and_no_more(tmp_path: Path, npl: str) -> None:
     site = make_site(tmp_path, provider=npl, deadline_ms=1500)
     with site.serve():
-        for _ in range(5):
-            shown = site.json("call", "447400123421", "--agi", site.agi)
-            if shown["variables"].get("LOOKUP_STATUS") not in {None, "DEGRADED"}:  # else a busy machine was in the way
-                break
+        shown = site.json("call", "447400123421", "--agi", site.agi)
 
     got = shown["variables"]
     assert (got["LOOKUP_STATUS"], got["LOOKUP_ACTION"], got["LOOKUP_ERROR"]) == ("TIMEOUT", "allow", "timeout")
@@ -148,10 +145,9 @@ def test_a_slow_answer_is_kept_for_the_next_call(tmp_path: Path) -> None:
     with simulator(tmp_path, "--latency-ms", "1500") as npl:
         site = make_site(tmp_path, provider=npl)
         with site.serve():
-            told = site.call("447400123400", "--option", "timeout_ms=500").get("LOOKUP_STATUS")
+            assert site.call("447400123400", "--option", "timeout_ms=500")["LOOKUP_STATUS"] == "TIMEOUT"
             until(lambda: bool(fetch(f"http://127.0.0.1:{site.http_port}/api/v1/cache/447400123400")["entries"]))
             got = site.call("447400123400")
-        assert told in {"TIMEOUT", None}, "nothing is said where it would be far too late"
         assert (got["LOOKUP_STATUS"], got["LOOKUP_CACHE"]) == ("OK", "fresh")
         assert bought(npl) == 1
 
@@ -250,7 +246,7 @@ def test_sigterm_ends_with_0_and_keeps_what_was_bought(site: Site, npl: str) -> 
     """O3."""
     with site.serve() as server:
         site.call("447400123400")
-        assert server.end(signal.SIGTERM) == 0
+        assert server.end(signal.SIGTERM, within_s=5) == 0
     with site.serve():
         assert site.call("447400123400")["LOOKUP_CACHE"] == "fresh"
     assert bought(npl) == 1
@@ -345,21 +341,17 @@ def test_idle_http_connections_leave_room_for_calls(site: Site) -> None:
     with site.serve():
         idle = [socket.create_connection(("127.0.0.1", site.http_port)) for _ in range(200)]
         assert site.call("447400123400")["LOOKUP_STATUS"] == "OK"
-        refused = 0
-
-        def most_are_refused() -> bool:
-            nonlocal refused
-            for client in tuple(idle):
-                client.setblocking(False)
-                with suppress(BlockingIOError):
-                    refused += client.recv(1) == b""
-                    idle.remove(client)
-                    client.close()
-            return refused >= 200 - 64
-
-        until(most_are_refused)
+        until(lambda: sum(map(is_closed, idle)) >= 200 - 64)
         for client in idle:
             client.close()
+
+
+def is_closed(client: socket.socket) -> bool:
+    """By the other side, which says nothing."""
+    try:
+        return client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
 
 
 def test_sigterm_waits_for_what_is_being_paid_for(tmp_path: Path) -> None:
@@ -369,7 +361,7 @@ def test_sigterm_waits_for_what_is_being_paid_for(tmp_path: Path) -> None:
         site.data["server"]["drain_s"] = 30
         site.write()
         with site.serve() as server:
-            assert site.call("447400123400", "--option", "timeout_ms=500").get("LOOKUP_STATUS") in {"TIMEOUT", None}
+            assert site.call("447400123400", "--option", "timeout_ms=500")["LOOKUP_STATUS"] == "TIMEOUT"
             assert server.end(signal.SIGTERM) == 0
         with site.serve():
             assert site.call("447400123400")["LOOKUP_CACHE"] == "fresh"

@@ -37,11 +37,11 @@ async def waited(running: Running, wait_s: float) -> bytes:
         return await read(client)
 
 
+@pytest.mark.usefixtures("never_too_late")
 async def test_time_in_the_backlog_counts_though_no_tick_was_missed() -> None:
     """O5, F20: under load one connection is accepted in each round of the loop, and each round is short."""
     async with serving(FakeResolver(delay_s=0.3), timeout_s=WAIT_S + 0.1) as running:
-        said = await waited(running, WAIT_S)
-    assert said == FAILURE or variables([said])["LOOKUP_STATUS"] == "TIMEOUT"  # the former on a busy machine
+        assert variables([await waited(running, WAIT_S)])["LOOKUP_STATUS"] == "TIMEOUT"
 
 
 async def test_who_waited_until_no_answer_makes_sense_is_let_go_without_a_lookup() -> None:

@@ -55,7 +55,7 @@ FAULTS: Final[tuple[dict[str, Any], ...]] = (
 def paid_site(folder: Path, sim: Vendors, **changes: Any) -> Site:
     """Three vendors, two of them capped. A call waits for all of them, one after the other."""
     blocks = sim.blocks(*NAMES, timeout_s=TIMEOUT_S, **changes)
-    return site_of(folder, blocks, budget=CAPS, deadline_ms=10_000)
+    return site_of(folder, blocks, budget=CAPS)
 
 
 class Till:
@@ -202,7 +202,7 @@ def check_caps(site: Site, sim: Vendors, till: Till, began: float) -> None:
     days = 1 + int(time.time() // DAY_S) - int(began // DAY_S)
     assert sim.charged("npl") <= CAP * days
     assert rows(site)["npl"]["charged"] == CAP or days > 1, "the cap was never reached: the test is too short"
-    assert till.most_within(BURST_S - 5) <= BURST
+    assert till.most_within(BURST_S - 1) <= BURST
 
 
 @pytest.mark.timeout(1800 if SOAK else 600)
@@ -259,7 +259,7 @@ async def test_a_thousand_callers_for_one_number_pay_once_though_the_first_hang_
     """C1, C2, F13, G7: whoever leaves, whenever; and again a thousand calls later."""
     draw = random.Random(7)
     with vendors(tmp_path, "--latency-ms", "300") as sim:
-        site = site_of(tmp_path, sim.blocks(*NAMES), deadline_ms=10_000)
+        site = site_of(tmp_path, sim.blocks(*NAMES))
         with site.serve():
             for number in [reachable(n) for n in range(20 if SOAK else 2)]:
                 leaving = [asyncio.create_task(dial(site, number, leave_after_s=0.0)) for _ in range(100)]
@@ -279,7 +279,7 @@ async def test_who_dials_at_random_burns_his_own_allowance_only(tmp_path: Path) 
     """B6: calls go on, without a lookup; others do not notice; a crash gives nothing back."""
     allowance, attempts = 40, 20_000 if SOAK else 600
     with vendors(tmp_path, "--limit", "npl.max_connections=0") as sim:
-        site = site_of(tmp_path, sim.blocks("npl"), budget={"misses_per_hour": allowance}, deadline_ms=10_000)
+        site = site_of(tmp_path, sim.blocks("npl"), budget={"misses_per_hour": allowance})
         random_dialling = iter(range(100_000))
 
         async def burn(calls: int) -> Counter[tuple[str, str, str]]:

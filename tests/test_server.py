@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 import pytest
 from structlog.testing import capture_logs
 
-from agi_lookup import guarantee
 from agi_lookup.agi.wire import FAILURE
 from agi_lookup.call import CallKit, Profile
 from agi_lookup.domain.dial_plan import DialPlan
@@ -170,12 +169,6 @@ async def test_a_bug_lets_the_call_go_on() -> None:
 
     assert (got["LOOKUP_STATUS"], got["LOOKUP_ACTION"], got["LOOKUP_ERROR"]) == ("DEGRADED", "allow", "internal")
     assert running.metrics.bugs == ["call"]
-
-
-@pytest.fixture
-def never_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a busy machine."""
-    monkeypatch.setattr(guarantee, "GIVE_UP_S", 60.0)
 
 
 @pytest.mark.usefixtures("never_too_late")

@@ -26,7 +26,7 @@ def sim(tmp_path: Path) -> Iterator[Vendors]:
 
 
 def site_with(folder: Path, sim: Vendors, mode: str, **policy: Any) -> Site:
-    site = site_of(folder, sim.blocks("npl"), deadline_ms=10_000)
+    site = site_of(folder, sim.blocks("npl"))
     worth = {"mode": mode, "prices": {"npl": "0.005"}}
     site.data["routing"] = {"trunks": {"one": trunk("acme"), "two": trunk("bell")}, "worth_lookup": worth}
     site.data["policy"] = {"dead_numbers": {"mode": "off"}, **policy}

@@ -79,7 +79,7 @@ class Traffic:
         return note
 
 
-def check_every_call_was_answered(*traffics: Traffic, most_released: float = 0.3) -> None:
+def check_every_call_was_answered(*traffics: Traffic, most_released: float = 0.1) -> None:
     """All that one server was asked. Nobody is left hanging, and nothing is told too late.
 
     A starved machine may cost some calls their lookup: they are let go, and counted.

@@ -38,7 +38,7 @@ DIALSTATUS: Final = {
     "good": "ANSWER",
 }
 MAY_BE_LATE: Final = 0.01
-MAY_BE_LOST: Final = 0.5
+MAY_BE_LOST: Final = 0.1
 """On a busy machine: a report that is not taken in time is let go, and so are its call's that follow."""
 ROUTES: Final = list(permutations(BEHAVIOURS, 3))
 

@@ -90,7 +90,7 @@ async def test_stopped_asterisk_holds_nothing_of_the_server_and_loses_no_call(
     """F17: the server gives up on answers that nobody reads; the calls go on when Asterisk does, with a right answer or none."""
     numbers = distinct(20)
     with simulator(tmp_path, "--latency-ms", "3000", "--limit", "npl.max_connections=0") as npl:
-        site = fast_site(tmp_path, npl, deadline_ms=10_000)
+        site = fast_site(tmp_path, npl)
         site.data["server"]["reply_timeout_s"] = 1.0
         site.write()
         with site.serve():

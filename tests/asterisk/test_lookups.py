@@ -159,7 +159,6 @@ DEADLINE_MS: Final = 500
 GRACE_MS: Final = 100
 CONNECTIONS: Final = 4
 """What a provider block without `max_concurrency` allows; the other calls wait for a free one until their own deadline."""
-NO_ANSWER: Final = ("TIMEOUT", "allow", "timeout", "plan")
 NO_CONNECTION: Final = ("PARTIAL", "allow", "busy", "plan")
 """What a call may be told instead, when its lookup gives up the wait for a connection in the very moment of its deadline."""
 TIMEOUT_S: Final = 10
@@ -168,8 +167,8 @@ TIMEOUT_S: Final = 10
 
 async def hung(
     asterisk: Asterisk, folder: Path, ending: str, faults: dict[str, Any], *, rate: int, seconds: int
-) -> tuple[set[tuple[str, ...]], int, list[float]]:
-    """What calls were told when none gets an answer, the requests, and how many milliseconds each was held, by Asterisk's clock."""
+) -> list[float]:
+    """How many milliseconds each call was held, by Asterisk's clock, when none gets an answer."""
     numbers = distinct(rate * seconds, ending)
     with simulator(folder) as npl:
         switch_fault(npl, **faults)
@@ -178,12 +177,10 @@ async def hung(
             calls = await load(asterisk, numbers, url=url(site), rate=rate, seconds=seconds)
             asked = requests(npl)
     told = {tuple(call.route[f"LOOKUP_{name}"] for name in ("STATUS", "ACTION", "ERROR", "SOURCE")) for call in calls}
-    return told, asked, [call.took_s * 1000 for call in calls]
-
-
-def freed_by_the_deadline(told: set[tuple[str, ...]], asked: int, seconds: int) -> bool:
-    """Not by the dialplan's watchdog; and nobody is asked for a call that has gone on."""
-    return NO_ANSWER in told <= {NO_ANSWER, NO_CONNECTION} and asked <= CONNECTIONS * (1 + seconds / TIMEOUT_S)
+    assert ("TIMEOUT", "allow", "timeout", "plan") in told
+    assert told <= {("TIMEOUT", "allow", "timeout", "plan"), NO_CONNECTION}
+    assert asked <= CONNECTIONS * (1 + seconds / TIMEOUT_S), "nobody is asked for a call that has gone on"
+    return [call.took_s * 1000 for call in calls]
 
 
 @pytest.mark.parametrize(
@@ -194,17 +191,10 @@ def freed_by_the_deadline(told: set[tuple[str, ...]], asked: int, seconds: int) 
 async def test_hanging_provider_holds_no_call_beyond_its_deadline(
     asterisk: Asterisk, tmp_path: Path, ending: str, faults: dict[str, Any]
 ) -> None:
-    """P3, P15: a few calls may be late where the machine is busy with other things, which it is not three times on end."""
-    seen = []
-    for turn in range(3):
-        (folder := tmp_path / str(turn)).mkdir()
-        told, asked, held_ms = await hung(asterisk, folder, ending, faults, rate=100, seconds=1)
-        most_ms = statistics.quantiles(held_ms, n=20)[-1]
-        if freed_by_the_deadline(told, asked, 1) and most_ms <= DEADLINE_MS + GRACE_MS and max(held_ms) < 1500:
-            break
-        seen.append((told, asked, most_ms, max(held_ms)))
-    else:
-        pytest.fail(f"told, asked, held at most by most and by any: {seen}")
+    """P3, P15: a few calls may be late where the machine is busy with other things."""
+    held_ms = await hung(asterisk, tmp_path, ending, faults, rate=100, seconds=1)
+    assert statistics.quantiles(held_ms, n=20)[-1] <= DEADLINE_MS + GRACE_MS
+    assert max(held_ms) < 1500, "only the dialplan's watchdog freed it"
 
 
 @pytest.mark.soak
@@ -212,8 +202,7 @@ async def test_hanging_provider_holds_no_call_beyond_its_deadline(
 @pytest.mark.timeout(300, func_only=True)
 async def test_hanging_provider_holds_no_call_for_half_a_minute(asterisk: Asterisk, tmp_path: Path) -> None:
     """P3, P15: without exception, on a machine that does nothing else."""
-    told, asked, held_ms = await hung(asterisk, tmp_path, "21", {}, rate=100, seconds=30)
-    assert freed_by_the_deadline(told, asked, 30), (told, asked)
+    held_ms = await hung(asterisk, tmp_path, "21", {}, rate=100, seconds=30)
     assert max(held_ms) <= DEADLINE_MS + GRACE_MS
 
 
@@ -257,9 +246,9 @@ async def test_five_hundred_calls_for_one_cold_number_make_one_request(asterisk:
     asterisk.load_dialplan(PATIENT)
     number = "+447400123401"
     with simulator(tmp_path, "--latency-ms", "4000") as npl:
-        site = make_site(tmp_path, provider=npl, deadline_ms=10_000)
+        site = make_site(tmp_path, provider=npl)
         with site.serve():
             calls = await load(asterisk, [number], url=url(site), rate=500, seconds=1, context="patient")
         assert [call.facts for call in calls] == [expected(number)] * 500
-        assert [call.route["LOOKUP_CACHE"] for call in calls].count("miss") > 50, "they came while it was asked for"
+        assert [call.route["LOOKUP_CACHE"] for call in calls].count("miss") > 250, "most came while it was asked for"
         assert (bought(npl), requests(npl)) == (1, 1)

@@ -142,7 +142,7 @@ async def test_hangup_leaves_no_process_behind_and_wastes_no_money(asterisk: Ast
     """F13: by default a signal, with the shipped settings the end of the pipes only. What was asked for is waited for and kept."""
     one, other = LEARNED[:2]
     with simulator(tmp_path, "--latency-ms", "4500") as npl:
-        site = make_site(tmp_path, provider=npl, deadline_ms=10_000)
+        site = make_site(tmp_path, provider=npl)
         async with scripts(asterisk, site) as started, asyncio.timeout(50):
             calls, ended = [], []
             for number, how in ((one, {}), (other, {"sighup": "no", "leave": "yes"})):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import redis
 
 from tests.cache.servers import DIE_WITH_US, READY_S, binary
-from tests.processes import free_port
+from tests.processes import free_port, until
 
 
 class Node:
@@ -36,7 +35,7 @@ class Node:
                 [*DIE_WITH_US, binary(), config, *arguments], stdout=log, stderr=subprocess.STDOUT
             )
         self._admin = redis.Redis(port=self.port, protocol=2, socket_timeout=READY_S)
-        wait_until(lambda: self.ask("PING") is True or self.ask("PING") == b"PONG")
+        until(lambda: self.ask("PING") is True or self.ask("PING") == b"PONG")
 
     def ask(self, *command: object) -> Any:
         """None while it does not answer."""
@@ -50,13 +49,6 @@ class Node:
         self._admin.close()
 
 
-def wait_until(true: Callable[[], object], within_s: float = 60.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 class Sentinels:
     """One primary, one replica, and sentinels that make the replica the primary two seconds after it is gone."""
 
@@ -68,9 +60,9 @@ class Sentinels:
             "sentinel down-after-milliseconds": "main 2000",
             "sentinel failover-timeout": "main 5000",
         }
-        wait_until(lambda: b"master_link_status:up" in self.info(self.replica))
+        until(lambda: b"master_link_status:up" in self.info(self.replica))
         self.sentinels = [start(Node(folder, "--sentinel", **settings), stack) for _ in range(1)]
-        wait_until(lambda: self.sentinels[0].ask("SENTINEL", "REPLICAS", "main"))
+        until(lambda: self.sentinels[0].ask("SENTINEL", "REPLICAS", "main"))
 
     @property
     def url(self) -> str:
@@ -79,7 +71,7 @@ class Sentinels:
 
     def swap(self) -> None:
         """Their roles, by hand."""
-        wait_until(lambda: len(self.replica.ask("KEYS", "*")) == 1)
+        until(lambda: len(self.replica.ask("KEYS", "*")) == 1)
         sentinel = self.sentinels[0]
         sentinel.ask("SENTINEL", "REMOVE", "main")
         self.replica.ask("REPLICAOF", "NO", "ONE")
@@ -114,8 +106,8 @@ class Cluster:
         one.ask("CLUSTER", "ADDSLOTSRANGE", 0, 8191)
         other.ask("CLUSTER", "ADDSLOTSRANGE", 8192, 16383)
         one.ask("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
-        wait_until(lambda: all(b"cluster_state:ok" in node.ask("CLUSTER", "INFO") for node in self.nodes))
-        wait_until(lambda: all(len(node.ask("CLUSTER", "SLOTS")) == 2 for node in self.nodes))
+        until(lambda: all(b"cluster_state:ok" in node.ask("CLUSTER", "INFO") for node in self.nodes))
+        until(lambda: all(len(node.ask("CLUSTER", "SLOTS")) == 2 for node in self.nodes))
 
     @property
     def url(self) -> str:
@@ -125,7 +117,7 @@ class Cluster:
         """Where clients are to find the nodes, instead of at their own ports."""
         for node, port in zip(self.nodes, ports, strict=True):
             node.ask("CONFIG", "SET", "cluster-announce-port", port)
-        wait_until(lambda: all(self._ports(node) == set(ports) for node in self.nodes))
+        until(lambda: all(self._ports(node) == set(ports) for node in self.nodes))
 
     def _ports(self, node: Node) -> set[int]:
         return {row[2][1] for row in node.ask("CLUSTER", "SLOTS")}

@@ -133,7 +133,7 @@ async def test_no_call_is_late_for_long_while_valkey_comes_and_goes(tmp_path: Pa
 
 async def test_no_call_is_late_when_valkey_hangs_or_dies(tmp_path: Path, valkey: Server) -> None:
     """C13, G1: both instances go on alone, and together again when it is back."""
-    await come_and_go(tmp_path, valkey, 2.0, 50, new_share=0.5, most_released=0.5)
+    await come_and_go(tmp_path, valkey, 2.0, 50, new_share=0.5, most_released=0.1)
 
 
 async def come_and_go(
