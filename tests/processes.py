@@ -26,15 +26,15 @@ READY_S = 60.0
 _PORTS = itertools.count(secrets.randbelow(11_000))  # whatever seeds `random`
 
 
-def free_port() -> int:
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """Below those that the system gives to whoever connects: one of these could be taken before it is listened on.
 
-    Never one twice, and none that the other worker may choose.
+    Never one twice, as what was sent to whoever had it may still come; and none that the other worker may choose.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 2
     while True:
         port = 10_000 + 11_000 * worker + next(_PORTS) % 11_000
-        with socket.socket() as probe, suppress(OSError):
+        with socket.socket(type=kind) as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
 

@@ -14,8 +14,9 @@ from agi_lookup.agi.result import parse_result, record
 from agi_lookup.agi.wire import Environment, parse_environment
 from agi_lookup.domain.dial_plan import DialPlan
 from agi_lookup.domain.model import CallResult
-from tests.asterisk.lab import IN_ROOT, Asterisk, free_port
+from tests.asterisk.lab import IN_ROOT, Asterisk
 from tests.asterisk.peers import Session, sets
+from tests.processes import free_port
 
 PLAN: Final = DialPlan(country="GB")
 DIAL: Final = "agi-lookup-dial"

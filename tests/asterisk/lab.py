@@ -27,6 +27,7 @@ from agi_lookup.variables import VARIABLES, full_name
 from tests.asterisk.ami import Ami
 from tests.asterisk.invite import Invite, send
 from tests.asterisk.root import asterisk_root, modules_dir
+from tests.processes import free_port
 
 CONFIG: Final = Path(__file__).parent / "etc"
 DIALPLAN: Final = Path(__file__).parents[2] / "dialplan"
@@ -132,7 +133,7 @@ class Asterisk:
         self.home = home
         self._dialplan = dialplan
         self.sip_port = free_port(socket.SOCK_DGRAM)
-        self.ami_port = free_port(socket.SOCK_STREAM)
+        self.ami_port = free_port()
         self._ids = itertools.count(1)
         self._configure()
 
@@ -297,10 +298,3 @@ def _place(line: str) -> dict[str, str]:
     place = dict(parse_qsl(line, keep_blank_values=True))
     lookup = (variable.partition("=") for variable in place.pop("lookup", "").split("|"))
     return place | {name: value for name, _, value in lookup}
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
